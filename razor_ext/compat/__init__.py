@@ -1,0 +1,35 @@
+"""Repairs of upstream packages, applied once by ``import razor_ext``.
+
+One module per upstream package, each with a tuple ``REPAIRS``. A repair tests for the fault itself,
+never for a version, and does nothing where upstream is whole. ``RAZOR_EXT_SKIP_REPAIRS`` (names
+separated by commas, or ``all``) leaves repairs out, to see the fault behind one.
+"""
+from __future__ import annotations
+
+import functools
+
+from . import mmcv, mmpose, mmrazor_quantization
+from .repair import Repair, RepairSpec, run_repair, skipped_names
+
+# In this order: importing MMRazor needs the ones before it.
+MODULES = (mmcv, mmrazor_quantization, mmpose)
+
+
+def specs() -> tuple[RepairSpec, ...]:
+    """Return every repair, in the order in which they are made."""
+    return tuple(spec for module in MODULES for spec in module.REPAIRS)
+
+
+@functools.lru_cache(maxsize=None)
+def apply() -> tuple[Repair, ...]:
+    """Make every repair that is needed; later calls return the record of the first."""
+    skip = skipped_names()
+    unknown = skip - {spec.name for spec in specs()} - {'all'}
+    if unknown:
+        raise ValueError(
+            f'RAZOR_EXT_SKIP_REPAIRS names {sorted(unknown)}, which is not a repair; known: '
+            f'{", ".join(spec.name for spec in specs())}, all')
+    return tuple(run_repair(spec, skip) for spec in specs())
+
+
+__all__ = ['Repair', 'apply', 'specs']
