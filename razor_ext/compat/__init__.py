@@ -8,11 +8,23 @@ from __future__ import annotations
 
 import functools
 
-from . import mmcv, mmpose, mmrazor_quantization
+from . import (
+    mmcv,
+    mmdeploy,
+    mmengine,
+    mmpose,
+    mmrazor_demo_inputs,
+    mmrazor_expandable,
+    mmrazor_quantization,
+    only_train_once,
+    sync_batchnorm,
+)
 from .repair import Repair, RepairSpec, run_repair, skipped_names
+from .safe_load import UnsafeCheckpointError, safe_load
 
-# In this order: importing MMRazor needs the ones before it.
-MODULES = (mmcv, mmrazor_quantization, mmpose)
+# In this order: importing MMRazor's models needs those before mmrazor_demo_inputs.
+MODULES = (mmcv, mmengine, mmpose, mmrazor_quantization, mmrazor_demo_inputs, mmrazor_expandable,
+           sync_batchnorm, mmdeploy, only_train_once)
 
 
 def specs() -> tuple[RepairSpec, ...]:
@@ -20,7 +32,7 @@ def specs() -> tuple[RepairSpec, ...]:
     return tuple(spec for module in MODULES for spec in module.REPAIRS)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def apply() -> tuple[Repair, ...]:
     """Make every repair that is needed; later calls return the record of the first."""
     skip = skipped_names()
@@ -32,4 +44,4 @@ def apply() -> tuple[Repair, ...]:
     return tuple(run_repair(spec, skip) for spec in specs())
 
 
-__all__ = ['Repair', 'apply', 'specs']
+__all__ = ['Repair', 'UnsafeCheckpointError', 'apply', 'safe_load', 'specs']

@@ -26,12 +26,14 @@ class RepairSpec:
         package: Top-level package the fault is in; without it there is nothing to repair.
         reason: What is wrong upstream, in one sentence.
         mend: Tests for the fault and repairs it; returns whether there was anything to do.
+        needs: Further top-level packages without which nobody meets the fault.
     """
 
     name: str
     package: str
     reason: str
     mend: Callable[[], bool]
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,11 @@ def run_repair(spec: RepairSpec, skip: frozenset[str]) -> Repair:
     itself) is recorded with its own message, so that the parts which do not use it keep working.
     """
     detail = ''
+    missing = [name for name in (spec.package, *spec.needs) if not is_installed(name)]
     if spec.name in skip or 'all' in skip:
         state = SKIPPED
-    elif not is_installed(spec.package):
-        state = PACKAGE_MISSING
+    elif missing:
+        state, detail = PACKAGE_MISSING, ', '.join(missing)
     else:
         try:
             state = APPLIED if spec.mend() else NOT_NEEDED

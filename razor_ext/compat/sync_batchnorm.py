@@ -1,8 +1,8 @@
 """SyncBatchNorm on tensors that are not on an accelerator.
 
-torch and MMRazor refuse CPU tensors in training as soon as a process group exists, so a gloo run (two
-processes without a GPU) cannot train any RTMPose. The statistics are gathered here with differentiable
-all-reduces; results equal those of one process over the joined batch.
+torch and MMRazor refuse CPU tensors in training as soon as a process group exists, so a gloo run
+(two processes without a GPU) cannot train any RTMPose. The statistics are gathered here with
+differentiable all-reduces; results equal those of one process over the joined batch.
 """
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .repair import RepairSpec
 
 
 class _AllReduceSum(torch.autograd.Function):
@@ -143,3 +145,13 @@ def patch_mmrazor() -> bool:
     forward.accelerator_forward = accelerator_forward
     DynamicSyncBatchNorm.forward = forward
     return True
+
+
+REPAIRS = (
+    RepairSpec('torch-sync-batch-norm', 'torch',
+               'SyncBatchNorm refuses CPU tensors as soon as there is a process group',
+               patch_torch),
+    RepairSpec('mmrazor-dynamic-sync-batch-norm', 'mmrazor',
+               "MMRazor's DynamicSyncBatchNorm refuses CPU tensors",
+               patch_mmrazor),
+)

@@ -1,0 +1,71 @@
+"""MMRazor's demo inputs for mmpose, and for the models it pads to a divisor."""
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+import torch
+from torch import nn
+
+from .repair import RepairSpec
+
+_DEMO_INPUTS = 'mmrazor.models.task_modules.demo_inputs'
+
+
+def mend_rtm_head() -> bool:
+    """Give ``mmpose.models.heads`` the name MMRazor looks for."""
+    heads = importlib.import_module('mmpose.models.heads')
+    if hasattr(heads, 'RTMHead'):
+        return False
+    heads.RTMHead = heads.RTMCCHead
+    return True
+
+
+def image_shape(model: nn.Module, input_shape: tuple[int, ...],
+                default_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the [N, C, H, W] shape of a pose model's demo input.
+
+    Args:
+        model: A top-down pose estimator; its codec knows the input size, as (width, height).
+        input_shape: The shape asked for; obeyed unless it is MMRazor's default.
+        default_shape: MMRazor's default, which no one asked for.
+    """
+    if tuple(input_shape) != tuple(default_shape):
+        return tuple(input_shape)
+    width, height = model.head.decoder.input_size
+    return (1, 3, height, width)
+
+
+def mend_pose_input_shape() -> bool:
+    """Make the demo input of a pose model obey ``input_shape``.
+
+    Upstream passes the shape in the place of ``for_training`` and always makes one image with
+    width and height exchanged.
+    """
+    upstream = importlib.import_module(f'{_DEMO_INPUTS}.mmpose_demo_input').demo_mmpose_inputs
+    if 'input_shape' in inspect.signature(upstream).parameters:
+        return False
+    demo_inputs = importlib.import_module(f'{_DEMO_INPUTS}.demo_inputs')
+
+    def _get_mm_data(self: Any, model: nn.Module, input_shape: tuple[int, ...],
+                     training: bool = False) -> dict:
+        shape = image_shape(model, input_shape, demo_inputs.BaseDemoInput.default_shape)
+        data = upstream(model, bool(training), batch_size=shape[0])
+        data['inputs'] = torch.rand(shape, device=data['inputs'].device)
+        return data
+
+    demo_inputs.DefaultMMPoseDemoInput._get_mm_data = _get_mm_data
+    return True
+
+
+REPAIRS = (
+    RepairSpec(
+        'mmrazor-rtm-head', 'mmrazor',
+        'the demo input of mmpose models imports RTMHead, which mmpose calls RTMCCHead',
+        mend_rtm_head, needs=('mmpose',)),
+    RepairSpec(
+        'mmrazor-pose-input-shape', 'mmrazor',
+        'the demo input of mmpose models ignores input_shape and exchanges width and height',
+        mend_pose_input_shape, needs=('mmpose',)),
+)

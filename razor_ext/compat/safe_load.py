@@ -1,0 +1,139 @@
+"""Loading checkpoints without running what they bring: ``weights_only`` and an allowlist.
+
+mmengine's epoch checkpoints hold more than tensors: log histories, numpy scalars and arrays. Those
+types are allowed here; anything else is refused by name. There is no silent fallback to pickle.
+"""
+from __future__ import annotations
+
+import collections
+import importlib
+import os
+import pickle
+import types
+from typing import IO, Any, Callable, Union
+
+import numpy as np
+import torch
+
+UNSAFE_VARIABLE = 'RAZOR_EXT_UNSAFE_LOAD'
+"""Set to 1 to unpickle checkpoints with any content; only for files you trust."""
+
+FileLike = Union[str, 'os.PathLike[str]', IO[bytes]]
+
+_NUMPY_FUNCTIONS = (('multiarray', '_reconstruct'), ('multiarray', 'scalar'),
+                    ('numeric', '_frombuffer'))
+
+
+class UnsafeCheckpointError(RuntimeError):
+    """A checkpoint holds types that could run code when unpickled."""
+
+
+def _numpy_functions() -> dict[str, Callable]:
+    """Return numpy's rebuilding functions under the module names of numpy 1 and of numpy 2."""
+    core = importlib.import_module('numpy._core' if hasattr(np, '_core') else 'numpy.core')
+    return {
+        f'{package}.{module}.{name}': getattr(importlib.import_module(f'{core.__name__}.{module}'),
+                                              name)
+        for package in ('numpy.core', 'numpy._core') for module, name in _NUMPY_FUNCTIONS
+    }
+
+
+def allowed_types() -> dict[str, Any]:
+    """Return what checkpoints of mmengine may hold besides tensors, by pickled name."""
+    from mmengine.logging import HistoryBuffer
+
+    dtype_classes = {type(np.dtype(code)) for code in np.typecodes['All']}
+    plain = (HistoryBuffer, np.ndarray, np.dtype, collections.defaultdict, set, frozenset, slice,
+             dict, list, tuple, *dtype_classes)
+    named = {f'{found.__module__}.{found.__qualname__}': found for found in plain}
+    return {**named, **_numpy_functions()}
+
+
+def _restricted_pickle(allowed: dict[str, Any], refused: set[str]) -> types.SimpleNamespace:
+    """Return a pickle module whose unpickler resolves only `allowed`; `refused` collects others."""
+
+    class Unpickler(pickle.Unpickler):
+
+        def find_class(self, module: str, name: str) -> Any:
+            full_name = f'{module}.{name}'
+            if full_name not in allowed:
+                refused.add(full_name)
+                raise pickle.UnpicklingError(f'{full_name} is not allowed')
+            return allowed[full_name]
+
+    def load(file: IO[bytes], **kwargs: Any) -> Any:
+        return Unpickler(file, **kwargs).load()
+
+    return types.SimpleNamespace(Unpickler=Unpickler, load=load, __name__='restricted_pickle')
+
+
+def _load_restricted(file: FileLike, map_location: Any, allowed: dict[str, Any],
+                     refused: set[str]) -> Any:
+    """Load by an own unpickler, for a torch whose ``weights_only`` cannot take an allowlist."""
+    from torch._weights_only_unpickler import _get_allowed_globals
+
+    pickle_module = _restricted_pickle({**_get_allowed_globals(), **allowed}, refused)
+    return torch.load(file, map_location=map_location, pickle_module=pickle_module,
+                      weights_only=False)
+
+
+def _load_weights_only(file: FileLike, map_location: Any, allowed: dict[str, Any],
+                       refused: set[str]) -> Any:
+    """Load by torch's own ``weights_only`` unpickler, extended by the allowlist."""
+    entries = [(found, name) for name, found in allowed.items()]
+    with torch.serialization.safe_globals(entries):
+        try:
+            return torch.load(file, map_location=map_location, weights_only=True)
+        except pickle.UnpicklingError as error:
+            refused.update(_names_in(file, error))
+            raise
+
+
+def _names_in(file: FileLike, error: Exception) -> list[str]:
+    try:
+        if hasattr(file, 'seek'):
+            file.seek(0)
+        return torch.serialization.get_unsafe_globals_in_checkpoint(file)
+    except ValueError:  # not a zip file: torch cannot list its types
+        return [str(error).partition('\n')[0]]
+
+
+def _name_of(file: FileLike) -> str:
+    return str(file if isinstance(file, (str, os.PathLike)) else getattr(file, 'name', file))
+
+
+def safe_load(file: FileLike, map_location: Any = None, *,
+              allow_unsafe: bool | None = None) -> Any:
+    """Load a checkpoint, refusing types that are neither tensors nor on the allowlist.
+
+    Args:
+        file: Path or binary file of the checkpoint.
+        map_location: As for :func:`torch.load`.
+        allow_unsafe: Unpickle anything the file holds. Defaults to what the environment variable
+            ``RAZOR_EXT_UNSAFE_LOAD`` says (``1``: yes).
+
+    Returns:
+        What the file holds.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        RuntimeError: If the file cannot be read; names the file.
+        UnsafeCheckpointError: If the file holds another type; names the file and the type.
+    """
+    if allow_unsafe is None:
+        allow_unsafe = os.environ.get(UNSAFE_VARIABLE) == '1'
+    if allow_unsafe:
+        return torch.load(file, map_location=map_location, weights_only=False)
+    lists_types = hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint')
+    load = _load_weights_only if lists_types else _load_restricted
+    refused: set[str] = set()
+    try:
+        return load(file, map_location, allowed_types(), refused)
+    except (RuntimeError, EOFError) as error:
+        raise RuntimeError(f'{_name_of(file)} could not be read: {error}') from error
+    except pickle.UnpicklingError as error:
+        what = ', '.join(sorted(refused)) or str(error)
+        raise UnsafeCheckpointError(
+            f'{_name_of(file)} was not loaded: it is damaged, or holds {what}, which could run code '
+            f'when unpickled. If you trust where it comes from, set {UNSAFE_VARIABLE}=1 (or pass '
+            f'allow_unsafe=True to razor_ext.compat.safe_load).') from error
