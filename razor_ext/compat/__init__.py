@@ -19,7 +19,7 @@ from . import (
     only_train_once,
     sync_batchnorm,
 )
-from .repair import Repair, RepairSpec, run_repair, skipped_names
+from .repair import Repair, RepairSpec, is_installed, run_repair, skipped_names
 from .safe_load import UnsafeCheckpointError, safe_load
 
 # In this order: importing MMRazor's models needs those before mmrazor_demo_inputs.
@@ -44,4 +44,4 @@ def apply() -> tuple[Repair, ...]:
     return tuple(run_repair(spec, skip) for spec in specs())
 
 
-__all__ = ['Repair', 'UnsafeCheckpointError', 'apply', 'safe_load', 'specs']
+__all__ = ['Repair', 'UnsafeCheckpointError', 'apply', 'is_installed', 'safe_load', 'specs']

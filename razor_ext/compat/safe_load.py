@@ -134,6 +134,6 @@ def safe_load(file: FileLike, map_location: Any = None, *,
     except pickle.UnpicklingError as error:
         what = ', '.join(sorted(refused)) or str(error)
         raise UnsafeCheckpointError(
-            f'{_name_of(file)} was not loaded: it is damaged, or holds {what}, which could run code '
-            f'when unpickled. If you trust where it comes from, set {UNSAFE_VARIABLE}=1 (or pass '
+            f'{_name_of(file)} was not loaded: it is damaged, or holds {what}, which could run '
+            f'code when unpickled. If you trust where it comes from, set {UNSAFE_VARIABLE}=1 (or pass '
             f'allow_unsafe=True to razor_ext.compat.safe_load).') from error
