@@ -1,0 +1,18 @@
+from .backbones import GaitGLBackbone, GaitPlainCNN, GaitResNet
+from .data_preprocessor import GaitDataPreprocessor
+from .heads import PartBNHead, PartBNNeckHead
+from .layers import (
+    GeMPooling,
+    GlobalLocalConv3d,
+    HorizontalPyramidPooling,
+    PartBatchNorm1d,
+    PartLinear,
+)
+from .losses import PartCrossEntropyLoss, PartTripletLoss
+from .recognizer import GaitRecognizer
+
+__all__ = [
+    'GaitDataPreprocessor', 'GaitGLBackbone', 'GaitPlainCNN', 'GaitRecognizer', 'GaitResNet',
+    'GeMPooling', 'GlobalLocalConv3d', 'HorizontalPyramidPooling', 'PartBNHead', 'PartBNNeckHead',
+    'PartBatchNorm1d', 'PartCrossEntropyLoss', 'PartLinear', 'PartTripletLoss',
+]

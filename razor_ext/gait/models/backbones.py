@@ -1,0 +1,172 @@
+"""Silhouette backbones: GaitBase's ResNet-9, the plain CNN of GaitSet, GaitGL's 3-D network."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from .layers import GlobalLocalConv3d
+
+
+class FrameBackbone(BaseModule):
+    """Applies a 2-D network to every frame by folding time into the batch."""
+
+    frame_independent = True
+    min_frames = 1
+
+    def forward_frames(self, x: Tensor) -> Tensor:
+        """Map frames ``[m, c, h, w]`` to features ``[m, o, h', w']``."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[n, c, s, h, w]`` to ``[n, o, s, h', w']``."""
+        n, _, s, h, w = x.shape
+        x = self.forward_frames(x.transpose(1, 2).reshape(n * s, -1, h, w))
+        return x.reshape(n, s, -1, x.shape[2], x.shape[3]).transpose(1, 2)
+
+
+class BasicBlock(nn.Module):
+    """Residual block of two 3x3 convolutions (He et al., CVPR 2016)."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = None
+        if stride != 1 or in_channels != channels:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(in_channels, channels, 1, stride, bias=False),
+                nn.BatchNorm2d(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[m, c, h, w]`` to ``[m, channels, h / stride, w / stride]``."""
+        identity = x if self.downsample is None else self.downsample(x)
+        out = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.bn2(self.conv2(out)) + identity)
+
+
+@MODELS.register_module()
+class GaitResNet(FrameBackbone):
+    """ResNet without the stem's pooling, as GaitBase uses it (Fan et al., CVPR 2023).
+
+    Args:
+        in_channels (int): Channels of a frame.
+        channels (Sequence[int]): Channels of the four stages; the stem has those of the first.
+        strides (Sequence[int]): Stride of each stage's first block.
+        blocks (Sequence[int]): Blocks per stage; (1, 1, 1, 1) is ResNet-9.
+        init_cfg (dict, optional): MMEngine weight initialisation.
+    """
+
+    def __init__(self, in_channels: int = 1, channels: Sequence[int] = (64, 128, 256, 512),
+                 strides: Sequence[int] = (1, 2, 2, 1), blocks: Sequence[int] = (1, 1, 1, 1),
+                 init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg)
+        if not len(channels) == len(strides) == len(blocks):
+            raise ValueError('GaitResNet needs channels, strides and blocks of one length, got '
+                             f'{tuple(channels)}, {tuple(strides)} and {tuple(blocks)}')
+        self.conv1 = nn.Conv2d(in_channels, channels[0], 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels[0])
+        self.relu = nn.ReLU(inplace=True)
+        self.num_stages = len(channels)
+        width = channels[0]
+        for i, (out, stride, depth) in enumerate(zip(channels, strides, blocks), 1):
+            layer = [BasicBlock(width, out, stride)]
+            layer += [BasicBlock(out, out, 1) for _ in range(depth - 1)]
+            self.add_module(f'layer{i}', nn.Sequential(*layer))
+            width = out
+        self.out_channels = width
+
+    def forward_frames(self, x: Tensor) -> Tensor:
+        """Map frames ``[m, c, h, w]`` to features, 16x11 for 64x44 input."""
+        x = self.relu(self.bn1(self.conv1(x)))
+        for i in range(1, self.num_stages + 1):
+            x = getattr(self, f'layer{i}')(x)
+        return x
+
+
+@MODELS.register_module()
+class GaitPlainCNN(FrameBackbone):
+    """Six plain convolutions with two max-poolings (GaitSet, AAAI 2019).
+
+    Args:
+        in_channels (int): Channels of a frame.
+        channels (Sequence[int]): Channels of the stages, two convolutions each, pooled in between.
+        init_cfg (dict, optional): MMEngine weight initialisation.
+    """
+
+    def __init__(self, in_channels: int = 1, channels: Sequence[int] = (64, 128, 256),
+                 init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg)
+        layers: list[nn.Module] = []
+        width = in_channels
+        for i, out in enumerate(channels):
+            if i:
+                layers.append(nn.MaxPool2d(2))
+            for _ in range(2):
+                kernel = 3 if layers else 5
+                layers += [nn.Conv2d(width, out, kernel, padding=kernel // 2, bias=False),
+                           nn.LeakyReLU(inplace=True)]
+                width = out
+        self.feature = nn.Sequential(*layers)
+        self.out_channels = width
+
+    def forward_frames(self, x: Tensor) -> Tensor:
+        """Map frames ``[m, c, h, w]`` to features, 16x11 for 64x44 input."""
+        return self.feature(x)
+
+
+@MODELS.register_module()
+class GaitGLBackbone(BaseModule):
+    """GaitGL's 3-D network (Lin et al., ICCV 2021).
+
+    A stem, the local temporal aggregation (kernel and stride 3 in time), then stages of global and
+    local convolutions; height and width are halved after the first stage, and the last convolution
+    stacks its two branches along height.
+
+    Args:
+        in_channels (int): Channels of a frame.
+        stem (Sequence[int]): Channels of the stem's convolutions.
+        stages (Sequence[Sequence[int]]): Channels of the convolutions of each stage.
+        num_strips (int): Strips of the local convolutions; must divide half the input height.
+        init_cfg (dict, optional): MMEngine weight initialisation.
+    """
+
+    frame_independent = False
+    min_frames = 3
+    temporal_stride = 3
+
+    def __init__(self, in_channels: int = 1, stem: Sequence[int] = (32,),
+                 stages: Sequence[Sequence[int]] = ((64,), (128,), (128,)),
+                 num_strips: int = 8, init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg)
+        layers: list[nn.Module] = []
+        width = in_channels
+        for out in stem:
+            layers += [nn.Conv3d(width, out, 3, padding=1, bias=False), nn.LeakyReLU(inplace=True)]
+            width = out
+        self.stem = nn.Sequential(*layers)
+        stride = (self.temporal_stride, 1, 1)
+        self.lta = nn.Sequential(nn.Conv3d(width, width, stride, stride, bias=False),
+                                 nn.LeakyReLU(inplace=True))
+        self.pool = nn.MaxPool3d((1, 2, 2))
+        self.num_stages = len(stages)
+        for i, stage in enumerate(stages):
+            convs = []
+            for j, out in enumerate(stage):
+                last = i == len(stages) - 1 and j == len(stage) - 1
+                convs.append(GlobalLocalConv3d(width, out, num_strips, 'cat' if last else 'sum'))
+                width = out
+            self.add_module(f'stage{i}', nn.Sequential(*convs))
+        self.out_channels = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[n, c, s, h, w]`` (s of at least 3) to ``[n, o, s // 3, h, w / 2]``."""
+        x = self.pool(self.stage0(self.lta(self.stem(x))))
+        for i in range(1, self.num_stages):
+            x = getattr(self, f'stage{i}')(x)
+        return x

@@ -1,0 +1,114 @@
+"""Heads: part features to embeddings, and to class logits while training."""
+from __future__ import annotations
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from .layers import PartBatchNorm1d, PartLinear
+
+
+class GaitHead(BaseModule):
+    """Common part of the heads.
+
+    Args:
+        in_channels (int): Channels of the part features.
+        embed_channels (int): Channels of the embedding.
+        num_parts (int): Body parts.
+        num_classes (int, optional): Training subjects; None builds the head for inference only.
+        loss_triplet (dict, optional): Config of the loss on embeddings.
+        loss_cls (dict, optional): Config of the loss on logits.
+    """
+
+    def __init__(self, in_channels: int, embed_channels: int, num_parts: int,
+                 num_classes: int | None = None, loss_triplet: dict | None = None,
+                 loss_cls: dict | None = None) -> None:
+        super().__init__()
+        self.num_parts = num_parts
+        self.embed_channels = embed_channels
+        self.num_classes = num_classes
+        self.fc = PartLinear(num_parts, in_channels, embed_channels)
+        self.classifier: nn.Module | None = None
+        self.loss_triplet = MODELS.build(loss_triplet) if loss_triplet else None
+        self.loss_cls = MODELS.build(loss_cls) if loss_cls else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return embeddings ``[n, embed_channels, p]`` of features ``[n, c, p]``."""
+        raise NotImplementedError
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Return logits ``[n, classes, p]`` of embeddings."""
+        raise NotImplementedError
+
+    def switch_to_deploy(self) -> None:
+        """Drop everything the embedding does not need."""
+        self.classifier = None
+        self.num_classes = None
+
+    def _require_classifier(self) -> None:
+        if self.classifier is None:
+            raise RuntimeError(f'{type(self).__name__} was built without num_classes (or switched '
+                               'to deploy) and has no logits; set num_classes to train it')
+
+    def loss(self, x: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Return the losses of part features ``[n, c, p]`` with labels ``[n]``."""
+        losses = {}
+        embedding = self(x)
+        if self.loss_triplet is not None:
+            losses['loss_triplet'], losses['nonzero'] = self.loss_triplet(embedding, labels)
+        if self.loss_cls is not None:
+            logits = self.classify(embedding)
+            losses['loss_cls'] = self.loss_cls(logits, labels)
+            hits = logits.detach().mean(-1).argmax(1) == labels
+            losses['accuracy'] = hits.float().mean()
+        if not losses:
+            raise RuntimeError(f'{type(self).__name__} has no loss: set loss_triplet or loss_cls')
+        return losses
+
+
+@MODELS.register_module()
+class PartBNNeckHead(GaitHead):
+    """Embedding before a BNNeck with a cosine classifier per part (Luo et al., 2019; GaitBase)."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.bn: nn.Module | None = None
+        if self.num_classes is not None:
+            self.bn = PartBatchNorm1d(self.embed_channels, self.num_parts)
+            self.classifier = PartLinear(self.num_parts, self.embed_channels, self.num_classes,
+                                         normalize=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return embeddings ``[n, embed_channels, p]`` of features ``[n, c, p]``."""
+        return self.fc(x)
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Return cosines ``[n, classes, p]``."""
+        self._require_classifier()
+        return self.classifier(F.normalize(self.bn(embedding), dim=1))
+
+    def switch_to_deploy(self) -> None:
+        """Drop the neck and the classifier."""
+        super().switch_to_deploy()
+        self.bn = None
+
+
+@MODELS.register_module()
+class PartBNHead(GaitHead):
+    """Embedding after a BatchNorm shared by the parts, and a linear classifier (GaitGL)."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.bn = nn.BatchNorm1d(self.embed_channels)
+        if self.num_classes is not None:
+            self.classifier = PartLinear(self.num_parts, self.embed_channels, self.num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return embeddings ``[n, embed_channels, p]`` of features ``[n, c, p]``."""
+        return self.bn(self.fc(x))
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Return logits ``[n, classes, p]``."""
+        self._require_classifier()
+        return self.classifier(embedding)

@@ -1,0 +1,145 @@
+"""Building blocks of part-based gait models, written to trace without Python branches on data."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+
+class PartLinear(nn.Module):
+    """One matrix per body part, without bias.
+
+    Args:
+        num_parts (int): Parts p; each has its own matrix, so this is geometry and no channel.
+        in_channels (int): Input channels i, shared by all parts.
+        out_channels (int): Output channels o, shared by all parts.
+        normalize (bool): Divide every column of every matrix by its L2 norm before use.
+    """
+
+    def __init__(self, num_parts: int, in_channels: int, out_channels: int,
+                 normalize: bool = False) -> None:
+        super().__init__()
+        self.num_parts = num_parts
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.normalize = normalize
+        self.weight = nn.Parameter(torch.empty(num_parts, in_channels, out_channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Xavier-uniform over the whole stack, the fan GaitSet introduced for these matrices."""
+        nn.init.xavier_uniform_(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[n, i, p]`` to ``[n, o, p]``."""
+        weight = F.normalize(self.weight, dim=1) if self.normalize else self.weight
+        return torch.matmul(x.permute(2, 0, 1), weight).permute(1, 2, 0)
+
+    def extra_repr(self) -> str:
+        return (f'num_parts={self.num_parts}, in_channels={self.in_channels}, '
+                f'out_channels={self.out_channels}, normalize={self.normalize}')
+
+
+class PartBatchNorm1d(nn.BatchNorm1d):
+    """BatchNorm1d over channels times parts, flattened channel-major (c * num_parts + p)."""
+
+    def __init__(self, num_channels: int, num_parts: int) -> None:
+        super().__init__(num_channels * num_parts)
+        self.num_parts = num_parts
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``[n, c, p]``."""
+        return super().forward(x.flatten(1)).unflatten(1, (-1, self.num_parts))
+
+
+@MODELS.register_module()
+class HorizontalPyramidPooling(BaseModule):
+    """Mean plus max over horizontal bins (GaitSet, AAAI 2019; HPM, AAAI 2019).
+
+    Args:
+        bins (Sequence[int]): Bins of each pyramid level; each must divide the feature height.
+    """
+
+    def __init__(self, bins: Sequence[int] = (16,)) -> None:
+        super().__init__()
+        self.bins = tuple(bins)
+
+    @property
+    def num_parts(self) -> int:
+        """Number of parts returned."""
+        return sum(self.bins)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool ``[n, c, h, w]`` to ``[n, c, parts]``."""
+        strips = [x.reshape(x.shape[0], -1, b, x.shape[2] // b * x.shape[3]) for b in self.bins]
+        return torch.cat([s.mean(-1) + s.amax(-1) for s in strips], dim=-1)
+
+
+@MODELS.register_module()
+class GeMPooling(BaseModule):
+    """Generalised-mean pooling over horizontal bins with one learnable power (GaitGL, ICCV 2021).
+
+    Every bin is divided by its maximum first: the value is the same, and a power of 6.5 then cannot
+    overflow half precision, nor can an empty bin reach a denormal.
+
+    Args:
+        num_parts (int): Bins; must divide the feature height.
+        p (float): Initial power.
+        eps (float): Lower clamp of the features.
+    """
+
+    def __init__(self, num_parts: int = 64, p: float = 6.5, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.num_parts = num_parts
+        self.eps = eps
+        self.p = nn.Parameter(torch.full((1,), float(p)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool ``[n, c, h, w]`` to ``[n, c, parts]``."""
+        width = x.shape[2] // self.num_parts * x.shape[3]
+        x = x.reshape(x.shape[0], -1, self.num_parts, width).clamp(min=self.eps)
+        peak = x.amax(-1, keepdim=True)
+        mean = (x / peak).pow(self.p).mean(-1)
+        return mean.pow(1.0 / self.p) * peak.squeeze(-1)
+
+
+class GlobalLocalConv3d(nn.Module):
+    """Global 3-D convolution beside a local one that is shared by horizontal strips (GaitGL).
+
+    Strips do not see each other: each is convolved alone, zero padded at its cuts, by folding the
+    strips into the batch.
+
+    Args:
+        in_channels (int): Input channels.
+        out_channels (int): Output channels of either branch.
+        num_strips (int): Strips the height is cut into.
+        fusion (str): ``'sum'`` adds the two activated branches, ``'cat'`` stacks them along height.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, num_strips: int,
+                 fusion: str = 'sum') -> None:
+        super().__init__()
+        if fusion not in ('sum', 'cat'):
+            raise ValueError(f"fusion must be 'sum' or 'cat', not {fusion!r}")
+        self.num_strips = num_strips
+        self.fusion = fusion
+        self.global_conv = nn.Conv3d(in_channels, out_channels, 3, padding=1, bias=False)
+        self.local_conv = nn.Conv3d(in_channels, out_channels, 3, padding=1, bias=False)
+        self.act = nn.LeakyReLU()
+
+    def _local(self, x: Tensor) -> Tensor:
+        n, _, s, h, w = x.shape
+        k = self.num_strips
+        x = x.reshape(n, -1, s, k, h // k, w).permute(0, 3, 1, 2, 4, 5)
+        x = self.local_conv(x.reshape(n * k, -1, s, h // k, w))
+        x = x.reshape(n, k, -1, s, h // k, w).permute(0, 2, 3, 1, 4, 5)
+        return x.reshape(n, -1, s, h, w)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[n, c, s, h, w]`` to ``[n, o, s, h, w]`` (sum) or ``[n, o, s, 2h, w]`` (cat)."""
+        a, b = self.act(self.global_conv(x)), self.act(self._local(x))
+        return a + b if self.fusion == 'sum' else torch.cat([a, b], dim=3)

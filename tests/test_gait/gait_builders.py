@@ -1,0 +1,57 @@
+"""Model configs the gait tests share."""
+from __future__ import annotations
+
+from mmengine.registry import MODELS
+
+import razor_ext  # noqa: F401  (registers the models)
+
+LOSSES = {'loss_triplet': {'type': 'PartTripletLoss', 'margin': 0.2},
+          'loss_cls': {'type': 'PartCrossEntropyLoss', 'scale': 16, 'label_smoothing': 0.1}}
+
+
+def gaitbase(num_classes=74, channels=(64, 128, 256, 512), embed=256, **kwargs):
+    return {'type': 'GaitRecognizer',
+            'backbone': {'type': 'GaitResNet', 'channels': channels},
+            'pooling': {'type': 'HorizontalPyramidPooling', 'bins': (16,)},
+            'head': {'type': 'PartBNNeckHead', 'in_channels': channels[-1],
+                     'embed_channels': embed, 'num_parts': 16, 'num_classes': num_classes,
+                     **LOSSES}, **kwargs}
+
+
+def plain(num_classes=74, channels=(64, 128, 256), embed=256, **kwargs):
+    return {'type': 'GaitRecognizer',
+            'backbone': {'type': 'GaitPlainCNN', 'channels': channels},
+            'pooling': {'type': 'HorizontalPyramidPooling', 'bins': (16, 8, 4, 2, 1)},
+            'head': {'type': 'PartBNNeckHead', 'in_channels': channels[-1],
+                     'embed_channels': embed, 'num_parts': 31, 'num_classes': num_classes,
+                     **LOSSES}, **kwargs}
+
+
+def gaitgl(num_classes=74, stem=(32,), stages=((64,), (128,), (128,)), num_strips=8,
+           head='PartBNHead', **kwargs):
+    width = stages[-1][-1]
+    return {'type': 'GaitRecognizer',
+            'backbone': {'type': 'GaitGLBackbone', 'stem': stem, 'stages': stages,
+                         'num_strips': num_strips},
+            'pooling': {'type': 'GeMPooling', 'num_parts': 64},
+            'head': {'type': head, 'in_channels': width, 'embed_channels': width,
+                     'num_parts': 64, 'num_classes': num_classes, **LOSSES},
+            'data_preprocessor': {'type': 'GaitDataPreprocessor', 'min_frames': 3}, **kwargs}
+
+
+GAITGL_OUMVLP = {'stem': (32, 32), 'stages': ((64, 64), (128, 128), (256, 256)), 'num_strips': 2}
+
+
+def build(cfg, seed=0):
+    """A built model in evaluation mode with non-trivial statistics in every BatchNorm."""
+    import torch
+    torch.manual_seed(seed)
+    model = MODELS.build(cfg)
+    model.init_weights()
+    for m in model.modules():
+        if isinstance(m, torch.nn.modules.batchnorm._BatchNorm):
+            m.running_mean.uniform_(-0.1, 0.1)
+            m.running_var.uniform_(0.5, 1.5)
+            m.weight.data.uniform_(0.5, 1.5)
+            m.bias.data.uniform_(-0.1, 0.1)
+    return model.eval()
