@@ -1,0 +1,222 @@
+"""A flat index over parameters: one group is one channel of a unit.
+
+Every figure per group is computed from sums per position (one reduction per parameter), one
+concatenation and one gather through a padded table: no Python loop over groups, no atomics (the same
+bits on every run), no host synchronisation.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Optional, Protocol
+
+import torch
+from torch import Tensor
+
+
+class Member(Protocol):
+    """One dimension of one parameter, as the dependency graph gives it."""
+
+    name: str
+    dim: int
+    indices: Tensor
+    role: str
+
+
+class Unit(Protocol):
+    """Channels that live or die together, as the dependency graph gives them."""
+
+    name: str
+    num_channels: int
+    members: Sequence[Member]
+
+
+@dataclass(frozen=True)
+class GroupedParameter:
+    """A parameter with grouped positions along one dimension.
+
+    Args:
+        name: Dotted parameter name.
+        param: The parameter itself.
+        dim: The dimension whose positions belong to groups.
+        groups: LongTensor [param.shape[dim]] on the CPU: flat group of each position; positions that
+            belong to no group hold the number of groups.
+    """
+
+    name: str
+    param: Tensor
+    dim: int
+    groups: Tensor
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether each position is a single element (a bias, a norm's affine)."""
+        return self.param.numel() == self.param.shape[self.dim]
+
+    def per_position(self, values: Tensor) -> Tensor:
+        """Sum ``values`` (shape of the parameter) over every dimension but ``dim``."""
+        if self.is_vector:
+            return values.reshape(-1)
+        return values.sum([d for d in range(values.dim()) if d != self.dim])
+
+    def broadcast(self, vector: Tensor) -> Tensor:
+        """Shape a vector over positions so that it broadcasts against the parameter."""
+        shape = [1] * self.param.dim()
+        shape[self.dim] = self.param.shape[self.dim]
+        return vector.view(shape)
+
+
+def padded_table(owners: Tensor, num_owners: int) -> Tensor:
+    """Positions of each owner, padded with ``len(owners)``.
+
+    Args:
+        owners: LongTensor [T], owner of each position; ``num_owners`` stands for nobody.
+        num_owners: Number of rows of the table.
+
+    Returns:
+        LongTensor [num_owners, largest number of positions of one owner], at least one column.
+    """
+    counts = torch.bincount(owners, minlength=num_owners + 1)[:num_owners]
+    width = max(int(counts.max()), 1) if num_owners else 1
+    table = torch.full((num_owners, width), owners.numel(), dtype=torch.long)
+    order = torch.argsort(owners, stable=True)[:int(counts.sum())]
+    rows = owners[order]
+    starts = torch.cumsum(counts, 0) - counts
+    table[rows, torch.arange(order.numel()) - starts[rows]] = order
+    return table
+
+
+def gather_sums(values: Sequence[Tensor], table: Tensor) -> Tensor:
+    """Sum concatenated ``values`` by the rows of a :func:`padded_table`."""
+    flat = torch.cat([*values, values[0].new_zeros(1)])
+    return flat[table].sum(1)
+
+
+class GroupIndex:
+    """Channels of units as one flat list of groups over the parameters that produce them.
+
+    Only members with role ``'out'`` belong to a group: weights that produce the channel, biases and
+    norm affines. Buffers and ``'in'`` members follow when the model is sliced.
+
+    Args:
+        units: Channel units, in order; see :class:`Unit`.
+        named_parameters: The model's parameters by dotted name.
+        buffer_names: Dotted names of the model's buffers (members that are no parameters).
+
+    Raises:
+        ValueError: No unit, an unknown name, positions out of range, an element in two groups, a unit
+            without parameters, or parameters on more than one device.
+    """
+
+    def __init__(self, units: Sequence[Unit], named_parameters: Mapping[str, Tensor] | Iterable,
+                 buffer_names: Iterable[str] = ()) -> None:
+        if not units:
+            raise ValueError('no prunable unit: nothing could be pruned; look at the frozen '
+                             'parameters the dependency graph reports')
+        parameters, buffers = dict(named_parameters), frozenset(buffer_names)
+        self.unit_names = [unit.name for unit in units]
+        if len(set(self.unit_names)) != len(self.unit_names):
+            raise ValueError('two units bear the same name')
+        self.sizes = [int(unit.num_channels) for unit in units]
+        self.starts = [sum(self.sizes[:i]) for i in range(len(self.sizes))]
+        self.num_groups = sum(self.sizes)
+        owners: dict[str, Tensor] = {}
+        dims: dict[str, int] = {}
+        for unit, start in zip(units, self.starts):
+            self._add_unit(unit, start, parameters, buffers, owners, dims)
+        self.entries = [GroupedParameter(name, parameters[name], dims[name], groups)
+                        for name, groups in owners.items()]
+        self._check_identity()
+        self._build()
+
+    def _add_unit(self, unit: Unit, start: int, parameters: Mapping[str, Tensor],
+                  buffers: frozenset, owners: dict[str, Tensor], dims: dict[str, int]) -> None:
+        found = False
+        for member in unit.members:
+            if member.role != 'out' or member.name in buffers:
+                continue
+            if member.name not in parameters:
+                raise ValueError(f'unit {unit.name} names {member.name}, which is neither a '
+                                 'parameter nor a buffer of the model')
+            found = True
+            size = parameters[member.name].shape[member.dim]
+            indices = member.indices.cpu()
+            if indices.shape[0] != unit.num_channels:
+                raise ValueError(f'unit {unit.name} has {unit.num_channels} channels, its member '
+                                 f'{member.name} lists {indices.shape[0]}')
+            if indices.numel() and not 0 <= int(indices.min()) <= int(indices.max()) < size:
+                raise ValueError(f'unit {unit.name}: positions of {member.name} leave [0, {size})')
+            if dims.setdefault(member.name, member.dim) != member.dim:
+                raise ValueError(f'{member.name} is grouped along dimensions {dims[member.name]} and '
+                                 f'{member.dim}: its elements would be in two groups')
+            groups = owners.setdefault(
+                member.name, torch.full((size,), self.num_groups, dtype=torch.long))
+            flat = indices.reshape(-1)
+            if (groups[flat] != self.num_groups).any() or flat.unique().numel() != flat.numel():
+                raise ValueError(f'elements of {member.name} are in two groups (the second is in '
+                                 f'unit {unit.name})')
+            channels = torch.arange(unit.num_channels) + start
+            groups[flat] = channels.repeat_interleave(indices[0].numel())
+        if not found:
+            raise ValueError(f'unit {unit.name} has no parameter that produces its channels')
+
+    def _check_identity(self) -> None:
+        seen: dict[int, str] = {}
+        for entry in self.entries:
+            other = seen.setdefault(id(entry.param), entry.name)
+            if other != entry.name:
+                raise ValueError(f'{entry.name} and {other} are one tensor: its elements would be '
+                                 'counted twice')
+        devices = {entry.param.device for entry in self.entries}
+        if len(devices) > 1:
+            raise ValueError(f'grouped parameters lie on several devices: {sorted(map(str, devices))}')
+        self.device = devices.pop()
+
+    def _build(self) -> None:
+        owners = torch.cat([entry.groups for entry in self.entries])
+        per_position = torch.cat([torch.full((e.groups.numel(),), e.param.numel() // e.groups.numel())
+                                  for e in self.entries])
+        table = padded_table(owners, self.num_groups)
+        #: Elements per group [G].
+        self.counts = gather_sums([per_position.float()], table).to(self.device)
+        #: Unit of each group [G].
+        self.unit_of = torch.arange(len(self.sizes)).repeat_interleave(torch.tensor(self.sizes))
+        self._owners = owners.to(self.device)
+        self._table = table.to(self.device)
+        self._factors = torch.ones(owners.numel(), device=self.device)
+        self._factor_views = [entry.broadcast(part) for entry, part in zip(
+            self.entries, self._factors.split([e.groups.numel() for e in self.entries]))]
+
+    @property
+    def params(self) -> list[Tensor]:
+        """The grouped parameters, in the order every list of tensors below follows."""
+        return [entry.param for entry in self.entries]
+
+    def dots(self, left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
+        """Inner products [G] of two lists of tensors shaped as ``params``."""
+        return gather_sums([entry.per_position((a * b).float())
+                            for entry, a, b in zip(self.entries, left, right)], self._table)
+
+    def norms(self, tensors: Optional[Sequence[Tensor]] = None) -> Tensor:
+        """Euclidean norms [G] of ``tensors``, by default of the parameters."""
+        tensors = self.params if tensors is None else tensors
+        return self.dots(tensors, tensors).sqrt()
+
+    @torch.no_grad()
+    def scale_(self, factors: Tensor) -> None:
+        """Multiply each group of the parameters by its factor.
+
+        Args:
+            factors: Float tensor [G].
+        """
+        padded = torch.cat([factors, factors.new_ones(1)])
+        torch.index_select(padded, 0, self._owners, out=self._factors)
+        torch._foreach_mul_(self.params, self._factor_views)
+
+    def per_unit(self, groups: Tensor) -> Tensor:
+        """Count marked groups per unit: bool [G] -> long [number of units], on the CPU."""
+        return torch.bincount(self.unit_of[groups.cpu()], minlength=len(self.sizes))
+
+    def keep_masks(self, pruned: Tensor) -> dict[str, Tensor]:
+        """Bool mask of surviving channels per unit name, from pruned groups bool [G]."""
+        return dict(zip(self.unit_names, (~pruned.cpu()).split(self.sizes)))

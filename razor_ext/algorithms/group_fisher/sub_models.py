@@ -1,0 +1,166 @@
+"""Static models from a GroupFisher run: to finetune, and to deploy."""
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from mmengine.runner import CheckpointLoader
+from mmrazor.models.mutables import SequentialMutableChannelUnit
+from mmrazor.models.mutators import ChannelMutator
+from mmrazor.models.utils.expandable_utils import make_channel_divisible
+from mmrazor.models.utils.expandable_utils.unit import ExpandableUnit
+from mmrazor.registry import MODELS
+from mmrazor.structures.subnet.fix_subnet import export_fix_subnet, load_fix_subnet
+from mmrazor.utils import RuntimeInfo
+from torch import nn
+
+from razor_ext.subnet import SubnetError, check_subnet, dump_subnet, load_subnet
+from razor_ext.subnet.divisor import check_divisor
+
+from .algorithm import GroupFisherAlgorithm
+
+
+class UnprunedError(RuntimeError):
+    """A model that should have been pruned is whole."""
+
+
+def load_pruned_weights(algorithm: GroupFisherAlgorithm) -> None:
+    """Load the checkpoint of a pruning run, masks included, from the algorithm's init_cfg.
+
+    Args:
+        algorithm: a freshly built algorithm with `init_cfg=dict(type='Pretrained', checkpoint=...)`.
+
+    Raises:
+        FileNotFoundError: the checkpoint does not exist.
+        ValueError: no checkpoint is set, or it is not of a pruning run of this model.
+        UnprunedError: every channel of the checkpoint is still there.
+    """
+    path = (algorithm.init_cfg or {}).get('checkpoint')
+    if not path:
+        raise ValueError('the pruned checkpoint is not set: fill in `pruned_path`, the file '
+                         'flops_<target>.pth that the pruning run has left in its work directory')
+    if '://' not in str(path) and not Path(path).is_file():
+        raise FileNotFoundError(
+            f'pruned checkpoint {path!r} does not exist; run the prune config first, or set '
+            '`pruned_path` to the flops_<target>.pth it left in its work directory')
+    checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+    state = checkpoint.get('state_dict', checkpoint)
+    missing, unexpected = algorithm.load_state_dict(state, strict=False)
+    if missing or unexpected:
+        raise ValueError(
+            f'checkpoint {path!r} is not of a pruning run of this model: {len(missing)} keys are '
+            f'missing (first: {next(iter(missing), None)!r}), {len(unexpected)} unknown (first: '
+            f'{next(iter(unexpected), None)!r})')
+    if all(unit.mutable_channel.activated_channels == unit.num_channels
+           for unit in algorithm.mutator.mutable_units):
+        raise UnprunedError(f'checkpoint {path!r} keeps all channels of all '
+                            f'{len(algorithm.mutator.mutable_units)} units: nothing was pruned. '
+                            'Use the checkpoint that the pruning run wrote at its threshold')
+
+
+def _freeze_structure(architecture: nn.Module) -> None:
+    """Turn dynamic layers into static ones with the channels that are active."""
+    load_fix_subnet(architecture, export_fix_subnet(architecture)[0])
+
+
+def _log_structure(title: str, structure: Mapping[str, int]) -> None:
+    lines = [f'{name}: {count}' for name, count in structure.items()]
+    print_log(f'{title}\n  ' + '\n  '.join(lines), logger='current')
+
+
+def _writes_structure(structure: Mapping[str, int]) -> Any:
+    def init_weights(model: BaseModel) -> None:
+        """Keep the pruned weights; record the structure beside the run's checkpoints."""
+        if is_main_process():
+            dump_subnet(structure, Path(RuntimeInfo.work_dir()) / 'fix_subnet.json')
+
+    return init_weights
+
+
+@MODELS.register_module(force=True)
+def GroupFisherSubModel(algorithm: GroupFisherAlgorithm | dict, divisor: int = 1,
+                        data_preprocessor: Any = None) -> BaseModel:
+    """Build the static pruned model of a pruning run, to be finetuned.
+
+    Args:
+        algorithm: the pruning algorithm, or its config, with the pruned checkpoint in its init_cfg.
+        divisor: pad channel counts up to multiples of it; 1 for a structure pruned with a divisor.
+        data_preprocessor: unused, the algorithm has its own; Runner passes it to every model.
+
+    Returns:
+        The pruned architecture. Training it writes `fix_subnet.json` into the work directory.
+    """
+    if isinstance(algorithm, Mapping):
+        algorithm = MODELS.build(algorithm)
+    if not isinstance(algorithm, GroupFisherAlgorithm):
+        raise TypeError(f'algorithm must be a GroupFisherAlgorithm, got {type(algorithm).__name__}')
+    load_pruned_weights(algorithm)
+    mutator = algorithm.mutator
+    check_divisor(divisor, {unit.name: unit.num_channels for unit in mutator.mutable_units})
+    structure = mutator.counts()
+    model = algorithm.architecture
+    _freeze_structure(model)
+    if divisor != 1:
+        structure = make_channel_divisible(model, divisor=divisor, zero_weight=False)
+    _log_structure('pruned structure:', structure)
+    model.data_preprocessor = algorithm.data_preprocessor
+    model.init_cfg = None
+    model.init_weights = types.MethodType(_writes_structure(structure), model)
+    return model
+
+
+@MODELS.register_module(force=True)
+def GroupFisherDeploySubModel(architecture: nn.Module | dict,
+                              fix_subnet: Mapping[str, int] | str | None = None,
+                              divisor: int = 1,
+                              parse_cfg: dict | None = None,
+                              data_preprocessor: Any = None) -> nn.Module:
+    """Build the static pruned model of a structure file, to be given a finetuned checkpoint.
+
+    Args:
+        architecture: the dense model, or its config.
+        fix_subnet: the structure, or the path of its file.
+        divisor: mmdeploy pads channel counts up to multiples of it after the weights are loaded.
+        parse_cfg: how units are found.
+        data_preprocessor: unused, the architecture has its own.
+
+    Returns:
+        The pruned architecture with random weights.
+
+    Raises:
+        SubnetError: the structure file or the divisor does not fit the model.
+    """
+    if isinstance(architecture, Mapping):
+        architecture = MODELS.build(architecture)
+    if not fix_subnet:
+        raise SubnetError('fix_subnet is empty: give the structure, or the path of the '
+                          'fix_subnet.json that the finetune run has written')
+    mutator = ChannelMutator[ExpandableUnit](
+        channel_unit_cfg=SequentialMutableChannelUnit,
+        parse_cfg=parse_cfg or dict(_scope_='mmrazor', type='ChannelAnalyzer',
+                                    demo_input=(1, 3, 224, 224), tracer_type='FxTracer'))
+    mutator.prepare_from_supernet(architecture)
+    dense = {unit.name: unit.num_channels for unit in mutator.mutable_units}
+    structure = load_subnet(fix_subnet)
+    check_subnet(structure, dense)
+    check_divisor(divisor, dense)
+    mutator.set_choices(structure)
+    _log_structure('structure to deploy:', mutator.current_choices)
+    _freeze_structure(architecture)
+    if divisor != 1:
+        architecture.post_process_for_mmdeploy = types.MethodType(_pads_to(divisor), architecture)
+    return architecture
+
+
+def _pads_to(divisor: int) -> Any:
+    def post_process_for_mmdeploy(model: nn.Module) -> None:
+        """Pad the channels with zero weights to multiples of the divisor."""
+        _log_structure(f'structure padded to multiples of {divisor}:',
+                       make_channel_divisible(model, divisor=divisor))
+
+    return post_process_for_mmdeploy

@@ -1,0 +1,115 @@
+"""Config keys that nobody reads are errors.
+
+A misspelt section (`optim_wraper`, `geta_optimizer_cfg`) is silently ignored by a Runner: the run trains, and
+does something else than was asked. A top-level name of a config file counts as read if the Runner
+takes it, a registered reader does, or some file of the same inheritance chain uses it.
+"""
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+import re
+import site
+import sysconfig
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+#: Read by mmengine's Config, by the tools, or by OpenMMLab conventions around the Runner.
+KNOWN_KEYS = frozenset({
+    '_base_', 'custom_imports', 'default_scope', 'file_client_args', 'backend_args', 'auto_scale_lr',
+    'preprocess_cfg', 'env_cfg', 'log_processor', 'log_level', 'visualizer', 'randomness',
+    'experiment_name', 'work_dir', 'load_from', 'resume', 'launcher', 'model_wrapper_cfg',
+    'find_unused_parameters', 'sync_bn', 'activation_checkpointing', 'compile', 'cfg',
+    'runner_type', 'strategy', 'fp16', 'vis_backends', 'dataset_info', 'data_root', 'dataset_type',
+})
+
+_TEMPLATE = re.compile(r'{{\s*_base_\.([\w.]+)\s*}}')
+
+
+class UnreadKeyError(ValueError):
+    """A config key that nothing reads."""
+
+
+def runner_keys() -> set[str]:
+    """Return the top-level keys that `Runner.from_cfg` takes."""
+    return set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
+
+
+def _installed(path: Path) -> bool:
+    """Whether a config file belongs to an installed package rather than to the user."""
+    roots = {*site.getsitepackages(), sysconfig.get_paths()['purelib']}
+    return any(path.is_relative_to(root) for root in roots)
+
+
+def _names(path: Path) -> tuple[set[str], set[str]]:
+    """Return (names a config file assigns at its top level, names it reads anywhere)."""
+    tree = ast.parse(path.read_text(encoding='utf-8'))
+    assigned = {target.id for node in tree.body if isinstance(node, (ast.Assign, ast.AnnAssign))
+                for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+                if isinstance(target, ast.Name)}
+    read: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            read.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            read.add(node.attr)
+        elif isinstance(node, ast.Call):
+            # getattr(_base_, 'name'), _base_.get('name')
+            read.update(arg.value for arg in node.args
+                        if isinstance(arg, ast.Constant) and isinstance(arg.value, str))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            read.update(match.split('.')[-1] for match in _TEMPLATE.findall(node.value))
+    return assigned, read
+
+
+def _chain(path: Path) -> list[Path]:
+    """Return a config file and everything it inherits from."""
+    files, queue = [], [path]
+    while queue:
+        current = queue.pop()
+        if current in files or current.suffix != '.py':
+            continue
+        files.append(current)
+        for base in Config._get_base_files(str(current)):
+            queue.append(Path(Config._get_cfg_path(base, str(current))[0]).resolve())
+    return files
+
+
+def check_config(cfg: Config, extra: Iterable[str] = (),
+                 options: Mapping[str, Any] | None = None) -> None:
+    """Refuse a config with a top-level key that nothing reads.
+
+    Args:
+        cfg: the loaded config; `cfg.filename` names its file.
+        extra: further keys that the calling tool reads.
+        options: the command line's `--cfg-options`, whose keys must exist too.
+
+    Raises:
+        UnreadKeyError: names the key, its file and the closest known key.
+    """
+    known = runner_keys() | KNOWN_KEYS | set(extra)
+    files = _chain(Path(cfg.filename).resolve())
+    assigned, read = {}, set()
+    for path in files:
+        names, used = _names(path)
+        read |= used
+        for name in names:
+            assigned.setdefault(name, path)
+    for name, path in assigned.items():
+        if name not in known and name not in read and not _installed(path):
+            raise UnreadKeyError(f'{path}: nothing reads the key {name!r}{_hint(name, known)}')
+    for option in options or {}:
+        name = option.split('.')[0]
+        if name not in known and name not in assigned:
+            raise UnreadKeyError(f'--cfg-options {option}=...: nothing reads the key {name!r}'
+                                 f'{_hint(name, known | set(assigned))}')
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f'; did you mean {close[0]!r}?' if close else '; remove it'
