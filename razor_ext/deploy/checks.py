@@ -1,0 +1,126 @@
+"""What is refused before anything is converted."""
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import nn
+
+
+class DeployError(ValueError):
+    """An input that cannot be deployed: the message names it and the way out."""
+
+
+def check_files(**paths: str | os.PathLike | None) -> None:
+    """Refuse paths that are no files.
+
+    Args:
+        **paths: Role and path; None is skipped.
+
+    Raises:
+        DeployError: Naming the first one that is missing.
+    """
+    for role, path in paths.items():
+        if path is not None and not Path(path).is_file():
+            raise DeployError(f'{role.replace("_", " ")} {os.fspath(path)!r} does not exist')
+
+
+def check_input_size(deploy_cfg: Config, model_cfg: Config) -> None:
+    """Refuse a deploy config made for another input size than the model's codec.
+
+    Sizes are (width, height). MMDeploy only warns, and exports the model's size.
+
+    Raises:
+        DeployError: If ``input_shape``, or a shape given to the backend, differs.
+    """
+    codec = model_cfg.get('codec')
+    if codec is None:
+        return
+    codec = codec[0] if isinstance(codec, (list, tuple)) else codec
+    width, height = codec['input_size']
+    ir_config = deploy_cfg.get('onnx_config') or deploy_cfg.get('ir_config') or {}
+    shape = ir_config.get('input_shape')
+    if shape is not None and tuple(shape) != (width, height):
+        raise DeployError(
+            f'`input_shape` of {deploy_cfg.filename} is {list(shape)} (width, height), but the '
+            f"model's input size is {[width, height]}; take the deploy config of that size or set "
+            f'onnx_config.input_shape={[width, height]}')
+    for model_input in deploy_cfg.get('backend_config', {}).get('model_inputs', ()):
+        sizes = [*model_input.get('opt_shapes', {}).values()]
+        for limits in model_input.get('input_shapes', {}).values():
+            sizes.extend(limits.values())
+        wrong = [list(size) for size in sizes if tuple(size[-2:]) != (height, width)]
+        if wrong:
+            raise DeployError(
+                f'backend_config.model_inputs of {deploy_cfg.filename} asks for {wrong[0]}, but '
+                f'the model takes height {height} and width {width}')
+
+
+def read_weights(checkpoint: str | os.PathLike) -> dict[str, torch.Tensor]:
+    """Read the weights of a checkpoint.
+
+    Args:
+        checkpoint: File or URL, as MMEngine takes it.
+
+    Returns:
+        The state dict, without the prefix of a parallel wrapper.
+
+    Raises:
+        DeployError: If the file is missing, damaged or holds no weights.
+    """
+    path = os.fspath(checkpoint)
+    if '://' not in path:
+        check_files(checkpoint=path)
+    try:
+        content = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    except (RuntimeError, EOFError, OSError, UnpicklingError) as error:
+        raise DeployError(f'checkpoint {path!r} cannot be read ({error}); '
+                          'it is damaged or no torch checkpoint') from error
+    weights = content.get('state_dict', content) if isinstance(content, Mapping) else None
+    if not weights or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise DeployError(f'checkpoint {path!r} holds no `state_dict` of tensors')
+    return {key.removeprefix('module.'): value for key, value in weights.items()}
+
+
+def load_strictly(model: nn.Module, checkpoint: str | os.PathLike) -> None:
+    """Load a checkpoint that must fill the whole model.
+
+    MMEngine only logs what does not fit, and the random rest would be exported. Weights the model
+    has no place for (quantizers, a teacher) are logged.
+
+    Args:
+        model: Model, already sliced to its structure.
+        checkpoint: File or URL.
+
+    Raises:
+        DeployError: If a parameter or buffer is missing or has another shape.
+    """
+    weights = read_weights(checkpoint)
+    state = model.state_dict()
+    missing = [key for key in state if key not in weights]
+    if missing:
+        wrapped = next((key for key in weights if key.endswith(f'.{missing[0]}')), None)
+        hint = (f'; it has {wrapped!r}, so it is the checkpoint of a wrapped model: deploy the '
+                'finetuned checkpoint, or the one of a sub-model' if wrapped else '')
+        raise DeployError(f'checkpoint {os.fspath(checkpoint)!r} lacks {_some(missing)}{hint}')
+    wrong = [f'{key} {tuple(weights[key].shape)} instead of {tuple(value.shape)}'
+             for key, value in state.items() if weights[key].shape != value.shape]
+    if wrong:
+        raise DeployError(
+            f'checkpoint {os.fspath(checkpoint)!r} does not fit the structure of the config: '
+            f'{_some(wrong)}; give the fix_subnet.json written by the run that made the checkpoint')
+    extra = [key for key in weights if key not in state]
+    if extra:
+        print_log(f'not in the model and left out: {_some(extra)}', logger='current')
+    model.load_state_dict({key: weights[key] for key in state})
+
+
+def _some(items: Sequence[str], limit: int = 3) -> str:
+    rest = len(items) - limit
+    return ', '.join(items[:limit]) + (f' and {rest} more' if rest > 0 else '')

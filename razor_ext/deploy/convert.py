@@ -1,0 +1,152 @@
+"""Conversion by MMDeploy, followed by the proof that the result is the same model."""
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmdeploy.apis import build_task_processor, torch2onnx
+from mmdeploy.apis.core.pipeline_manager import no_mp
+from mmdeploy.apis.utils import to_backend
+from mmdeploy.backend.sdk.export_info import export2SDK
+from mmdeploy.codebase.base import BaseTask
+from mmdeploy.utils import IR, get_backend, get_input_shape, get_ir_config
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import MODELS, DefaultScope
+from torch import nn
+
+from .checks import DeployError, check_input_size, load_strictly
+from .latency import open_session
+from .parity import OutputParity, compare, run_torch
+
+
+@dataclass
+class Conversion:
+    """One model on its way to a backend.
+
+    Args:
+        deploy_cfg: MMDeploy's deployment config.
+        model_cfg: Config of the dense or compressed model.
+        checkpoint: Weights of that model.
+        device: Device of the torch model.
+    """
+
+    deploy_cfg: Config
+    model_cfg: Config
+    checkpoint: str
+    device: str = 'cpu'
+
+    def __post_init__(self) -> None:
+        ir_config = get_ir_config(self.deploy_cfg)
+        if IR.get(ir_config['type']) is not IR.ONNX:
+            raise DeployError(f'only ONNX is exported here, {self.deploy_cfg.filename} asks for '
+                              f'{ir_config["type"]!r}')
+        self.save_file: str = ir_config['save_file']
+        check_input_size(self.deploy_cfg, self.model_cfg)
+
+    def build_task(self) -> BaseTask:
+        """Build MMDeploy's task processor."""
+        return build_task_processor(self.model_cfg, self.deploy_cfg, self.device)
+
+    def build_reference(self) -> nn.Module:
+        """Build the torch model with all its weights, before any padding to a divisor.
+
+        Returns:
+            The model in eval mode.
+
+        Raises:
+            DeployError: If the checkpoint does not fill it.
+        """
+        config = self.model_cfg.model.copy()
+        config.pop('pretrained', None)
+        preprocessor = self.model_cfg.get('data_preprocessor')
+        if 'architecture' not in config and preprocessor is not None:
+            config.setdefault('data_preprocessor', preprocessor)
+        with DefaultScope.overwrite_default_scope(self.model_cfg.get('default_scope')):
+            model = MODELS.build(config)
+        load_strictly(model, self.checkpoint)
+        return revert_sync_batchnorm(model).to(self.device).eval()
+
+    def create_inputs(self, task: BaseTask, model: nn.Module,
+                      images: Sequence[str]) -> list[torch.Tensor]:
+        """Preprocess images as the test pipeline does.
+
+        Args:
+            task: The task processor.
+            model: Model with a data preprocessor.
+            images: Image files.
+
+        Returns:
+            One tensor [1, 3, height, width] per image.
+        """
+        shape = get_input_shape(self.deploy_cfg)
+        inputs = []
+        for image in images:
+            _, tensor = task.create_input(image, shape,
+                                          data_preprocessor=model.data_preprocessor)
+            inputs.append(tensor[0] if isinstance(tensor, list) else tensor)
+        return inputs
+
+    def export(self, image: str, folder: Path) -> Path:
+        """Write the ONNX file.
+
+        Args:
+            image: Image that the exporter traces the model with.
+            folder: Where to write.
+
+        Returns:
+            Path of the file.
+        """
+        with no_mp():
+            torch2onnx(image, os.fspath(folder), self.save_file, self.deploy_cfg, self.model_cfg,
+                       self.checkpoint, device=self.device)
+        return folder / self.save_file
+
+    def convert_backend(self, onnx_file: Path, folder: Path) -> list[str]:
+        """Convert the ONNX file for the backend of the deploy config; returns the new files."""
+        with no_mp():
+            return list(to_backend(get_backend(self.deploy_cfg).value, [os.fspath(onnx_file)],
+                                   work_dir=os.fspath(folder), deploy_cfg=self.deploy_cfg,
+                                   device=self.device))
+
+    def dump_info(self, folder: Path) -> None:
+        """Write deploy.json, pipeline.json and detail.json for MMDeploy's SDK."""
+        export2SDK(self.deploy_cfg, self.model_cfg, os.fspath(folder), pth=self.checkpoint,
+                   device=self.device)
+
+
+def run_onnx(path: str | os.PathLike | bytes,
+             inputs: Sequence[torch.Tensor]) -> tuple[list[str], list[list[np.ndarray]]]:
+    """Run an ONNX file of one input on a list of batches.
+
+    Args:
+        path: File or serialized model.
+        inputs: Batches.
+
+    Returns:
+        Output names, and per batch the output arrays.
+    """
+    session = open_session(path, threads=0)
+    name = session.get_inputs()[0].name
+    return ([value.name for value in session.get_outputs()],
+            [session.run(None, {name: batch.cpu().numpy()}) for batch in inputs])
+
+
+def check_parity(model: nn.Module, onnx_file: str | os.PathLike | bytes,
+                 inputs: Sequence[torch.Tensor]) -> list[OutputParity]:
+    """Compare an ONNX file under ONNX Runtime with the torch model.
+
+    Args:
+        model: Torch model in eval mode.
+        onnx_file: File or serialized model.
+        inputs: Preprocessed batches.
+
+    Returns:
+        Agreement per output, over all batches.
+    """
+    names, exported = run_onnx(onnx_file, inputs)
+    return compare(names, run_torch(model, inputs), exported)

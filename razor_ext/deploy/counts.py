@@ -1,0 +1,77 @@
+"""Size, parameters and multiply-accumulates of a torch model and of its ONNX file."""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from math import prod
+
+import onnx
+import torch
+from torch import nn
+
+from .latency import open_session, random_feed
+
+CONTRACTIONS = ('Conv', 'Gemm', 'MatMul')
+
+
+def count_torch(model: nn.Module, forward: Callable[[], object]) -> dict[str, int]:
+    """Count as MMRazor and the published tables do: modules only, no product of activations.
+
+    Args:
+        model: Static model.
+        forward: Runs the model once on a batch of 1.
+
+    Returns:
+        ``params`` and ``macs``.
+    """
+    from mmrazor.models.task_modules.estimators.counters.flops_params_counter import (
+        add_flops_params_counting_methods,
+        is_supported_instance,
+    )
+    counted = add_flops_params_counting_methods(model)
+    counted.start_flops_params_count(None)
+    try:
+        with torch.no_grad():
+            forward()
+        macs = sum(module.__flops__ for module in model.modules() if is_supported_instance(module))
+    finally:
+        counted.stop_flops_params_count()
+    return {'params': sum(parameter.numel() for parameter in model.parameters()), 'macs': int(macs)}
+
+
+def count_onnx(path: str | os.PathLike) -> dict[str, int]:
+    """Count an ONNX file: every Conv, Gemm and MatMul, products of activations included.
+
+    Args:
+        path: File; a free first dimension counts as 1.
+
+    Returns:
+        ``bytes``, ``params`` (elements of all stored tensors of one or more dimensions) and
+        ``macs``.
+    """
+    model = onnx.load(os.fspath(path))
+    nodes = [node for node in model.graph.node if node.op_type in CONTRACTIONS]
+    stored = {item.name: list(item.dims) for item in model.graph.initializer}
+    # Shapes are read from one run: static inference loses them at the first computed Reshape.
+    wanted = dict.fromkeys(name for node in nodes for name in (*node.input[:2], node.output[0])
+                           if name not in stored)
+    known = {value.name for value in [*model.graph.input, *model.graph.output]}
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted
+                              if name not in known)
+    session = open_session(model.SerializeToString(), threads=1)
+    feed = random_feed(session)
+    computed = [name for name in wanted if name not in feed]
+    shapes = {name: list(array.shape)
+              for name, array in [*zip(computed, session.run(computed, feed)), *feed.items()]}
+    shapes.update(stored)
+    return {'bytes': os.path.getsize(path),
+                'params': sum(prod(dims) for dims in stored.values() if dims),
+                'macs': sum(_node_macs(node, shapes) for node in nodes)}
+
+
+def _node_macs(node: onnx.NodeProto, shapes: dict[str, list[int]]) -> int:
+    outputs = prod(shapes[node.output[0]])
+    if node.op_type == 'Conv':
+        return outputs * prod(shapes[node.input[1]][1:])
+    transposed = any(item.name == 'transA' and item.i for item in node.attribute)
+    return outputs * shapes[node.input[0]][0 if transposed else -1]

@@ -1,0 +1,62 @@
+"""Convert a model for a backend, prove that it is the same model, and measure it."""
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+from mmengine.config import Config, DictAction
+from mmengine.logging import MMLogger
+
+import razor_ext  # noqa: F401  (repairs upstream before it is imported)
+from razor_ext.deploy.checks import DeployError, check_files
+from razor_ext.deploy.parity import ParityError
+from razor_ext.subnet import SubnetError
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line, MMDeploy's own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('deploy_cfg', help='deploy config, e.g. of configs/deploy')
+    parser.add_argument('model_cfg', help='config of the dense or compressed model')
+    parser.add_argument('checkpoint', help='weights of that model')
+    parser.add_argument('img', help='image to trace the model with')
+    parser.add_argument('--test-img', nargs='+', default=(), metavar='IMG',
+                        help='images to compare the exported model with torch on (default: IMG)')
+    parser.add_argument('--work-dir', default='.', help='folder of the results')
+    parser.add_argument('--device', default='cpu', help='device of the torch model')
+    parser.add_argument('--dump-info', action='store_true',
+                        help="also write deploy.json and pipeline.json for MMDeploy's SDK")
+    parser.add_argument('--show', action='store_true', help='show the predictions in a window')
+    parser.add_argument('--log-level', default='INFO', choices=list(logging._nameToLevel))
+    parser.add_argument('--parity-threshold', type=float, default=1e-4, metavar='ERROR',
+                        help='largest difference allowed, absolute up to outputs of size 1 and '
+                        'relative above (default: 1e-4)')
+    parser.add_argument('--rounds', type=int, default=30,
+                        help='runs of the latency measurement, 0 for none (default: 30)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+                        help='changes to the model config, key=value')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the deployment; an input that does not fit ends it with one line."""
+    args = parse_args()
+    MMLogger.get_instance('deploy', log_level=args.log_level)
+    try:
+        check_files(deploy_config=args.deploy_cfg, model_config=args.model_cfg)
+        deploy_cfg = Config.fromfile(args.deploy_cfg)
+        model_cfg = Config.fromfile(args.model_cfg)
+        model_cfg.merge_from_dict(args.cfg_options)
+        from razor_ext.deploy.pipeline import DeployOptions, deploy
+        options = DeployOptions(
+            test_images=args.test_img, work_dir=args.work_dir, device=args.device,
+            dump_info=args.dump_info, show=args.show, parity_threshold=args.parity_threshold,
+            rounds=args.rounds)
+        deploy(deploy_cfg, model_cfg, args.checkpoint, args.img, options)
+    except (DeployError, ParityError, SubnetError) as error:
+        sys.exit(f'deploy: {error}')
+
+
+if __name__ == '__main__':
+    main()
