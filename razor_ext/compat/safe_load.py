@@ -135,5 +135,5 @@ def safe_load(file: FileLike, map_location: Any = None, *,
         what = ', '.join(sorted(refused)) or str(error)
         raise UnsafeCheckpointError(
             f'{_name_of(file)} was not loaded: it is damaged, or holds {what}, which could run '
-            f'code when unpickled. If you trust where it comes from, set {UNSAFE_VARIABLE}=1 (or pass '
-            f'allow_unsafe=True to razor_ext.compat.safe_load).') from error
+            f'code when unpickled. If you trust where it comes from, set {UNSAFE_VARIABLE}=1 (or '
+            f'pass allow_unsafe=True to razor_ext.compat.safe_load).') from error
