@@ -1,0 +1,1 @@
+"""Learnable quantizers, quantized layers, bit and BOP accounting, quant.json."""
