@@ -1,10 +1,14 @@
-"""A parametric 3-D body: gait silhouettes in CASIA-B's layout."""
+"""A parametric 3-D body: gait silhouettes in CASIA-B's layout, coloured people with keypoints."""
 from .body import Bag, Coat, Subject, sample_subject
+from .figure import PARTS
 from .gait_cycle import Walk, sample_walk, walk_joints
+from .landmarks import KEYPOINTS, RULES
 from .rng import keyed_rng
+from .scene import Person, Scene, SceneOptions, render_scene
 from .silhouette import CONDITIONS, VIEWS, normalise, silhouette_sequence
 
 __all__ = [
-    'CONDITIONS', 'VIEWS', 'Bag', 'Coat', 'Subject', 'Walk', 'keyed_rng', 'normalise',
-    'sample_subject', 'sample_walk', 'silhouette_sequence', 'walk_joints'
+    'CONDITIONS', 'KEYPOINTS', 'PARTS', 'RULES', 'VIEWS', 'Bag', 'Coat', 'Person', 'Scene',
+    'SceneOptions', 'Subject', 'Walk', 'keyed_rng', 'normalise', 'render_scene', 'sample_subject',
+    'sample_walk', 'silhouette_sequence', 'walk_joints'
 ]

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from .rng import keyed_rng
 
 # name: (population mean, spread between subjects, spread between the walks of one subject).
@@ -65,7 +63,7 @@ class Subject:
     bag: Bag
 
 
-def sample_subject(seed: int, subject: str, spread: float = 1.) -> Subject:
+def sample_subject(seed: object, subject: str, spread: float = 1.) -> Subject:
     """Draw a person.
 
     Girths share one lean-to-stout factor; coat and bag are drawn independently of the body, so
@@ -81,9 +79,10 @@ def sample_subject(seed: int, subject: str, spread: float = 1.) -> Subject:
     """
     rng = keyed_rng('subject', seed, subject)
     girth = rng.normal()
+    table = {**SHAPE, **GAIT}
     params = {}
-    for name, (mean, between, _) in {**SHAPE, **GAIT}.items():
-        z = float(np.clip(rng.normal(), -2.2, 2.2))
+    for z, (name, (mean, between, _)) in zip(
+            rng.normal(size=len(table)).clip(-2.2, 2.2).tolist(), table.items()):
         if name in _GIRTHS:
             z = .75 * girth + .66 * z
         params[name] = mean + spread * between * z

@@ -38,9 +38,9 @@ def sample_walk(subject: Subject, seed: int, name: str, condition: str,
     """
     rng = keyed_rng('walk', seed, name, condition)
     p = dict(subject.params)
-    for key, (_, _, within) in {**SHAPE, **GAIT}.items():
-        if within:
-            p[key] += wobble * within * rng.normal()
+    within = {k: v[2] for k, v in {**SHAPE, **GAIT}.items() if v[2]}
+    for z, (key, deviation) in zip(rng.normal(size=len(within)).tolist(), within.items()):
+        p[key] += wobble * deviation * z
     phase, kind = rng.uniform(), condition[:2]
     coat, bag, arm_scale = None, None, {}
     if kind == 'cl':

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import colorsys
 import zlib
 
 import numpy as np
@@ -15,3 +16,8 @@ def keyed_rng(*key: object) -> np.random.Generator:
         np.random.Generator: Seeded with the CRC-32 of every part.
     """
     return np.random.default_rng([zlib.crc32(str(part).encode()) for part in key])
+
+
+def hsv(hue: float, saturation: float, value: float) -> np.ndarray:
+    """An RGB colour ``[3]``, 0 to 255, from hue, saturation and value, 0 to 1."""
+    return 255 * np.array(colorsys.hsv_to_rgb(hue, saturation, value), np.float32)
