@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from .repair import RepairSpec
 
@@ -106,7 +107,19 @@ def patch_torch() -> bool:
 
     forward.accelerator_forward = accelerator_forward
     nn.SyncBatchNorm.forward = forward
+    _let_ddp_pass()
     return True
+
+
+def _let_ddp_pass() -> None:
+    """Keep DistributedDataParallel from refusing CPU modules that hold SyncBatchNorm."""
+    hand_over = DistributedDataParallel._passing_sync_batchnorm_handle
+
+    def passing_sync_batchnorm_handle(self: DistributedDataParallel, module: nn.Module) -> None:
+        if self.device_type != 'cpu':
+            hand_over(self, module)
+
+    DistributedDataParallel._passing_sync_batchnorm_handle = passing_sync_batchnorm_handle
 
 
 def patch_mmrazor() -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dist import is_main_process, master_only
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -72,6 +72,16 @@ class PruningStructureHook(Hook):
             self._show(runner)
 
 
+def _sync_averaged_structure(runner: Runner) -> None:
+    """Give the structure to an averaged model: averaging masks would bring pruned channels back."""
+    mutator = algorithm_of(runner).mutator
+    for hook in runner.hooks:
+        if isinstance(hook, EMAHook) and hasattr(hook, 'ema_model'):
+            averaged = hook.ema_model.module
+            averaged = averaged.module if is_model_wrapper(averaged) else averaged
+            averaged.mutator.copy_structure(mutator)
+
+
 def checkpoint_names(resource_type: str, thresholds: Sequence[float]) -> dict[float, str]:
     """Return a file name for each threshold: two decimals, more where two would collide.
 
@@ -134,6 +144,7 @@ class ResourceInfoHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
                          outputs: dict | None = None) -> None:
         """Save what the last pruning has reached."""
+        _sync_averaged_structure(runner)
         if not self.pending or runner.iter % self.interval and not self._last_iter(runner):
             return
         ratio = self._ratio(runner)

@@ -100,6 +100,13 @@ class GroupFisherChannelMutator(upstream.GroupFisherChannelMutator):
         """Return the active channels of every prunable unit."""
         return {unit.name: int(unit.mutable_channel.activated_channels) for unit in self._prunable}
 
+    @torch.no_grad()
+    def copy_structure(self, other: GroupFisherChannelMutator) -> None:
+        """Take over the masks and statistics of the mutator of a model of the same kind."""
+        for mine, theirs in zip(self.mutable_units, other.mutable_units):
+            mine.mutable_channel.mask.copy_(theirs.mutable_channel.mask)
+            mine.normalized_fisher_info.copy_(theirs.normalized_fisher_info)
+
     def current_ratio(self, resource_type: str = 'flops') -> float:
         """Return the share of the dense model's FLOPs or parameters that is left."""
         current = self.resource.evaluate(self.counts())
