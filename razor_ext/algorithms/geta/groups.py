@@ -1,14 +1,14 @@
 """A flat index over parameters: one group is one channel of a unit.
 
 Every figure per group is computed from sums per position (one reduction per parameter), one
-concatenation and one gather through a padded table: no Python loop over groups, no atomics (the same
-bits on every run), no host synchronisation.
+concatenation and one gather through a padded table: no Python loop over groups, no atomics (the
+same bits on every run), no host synchronisation.
 """
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Optional, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -39,8 +39,8 @@ class GroupedParameter:
         name: Dotted parameter name.
         param: The parameter itself.
         dim: The dimension whose positions belong to groups.
-        groups: LongTensor [param.shape[dim]] on the CPU: flat group of each position; positions that
-            belong to no group hold the number of groups.
+        groups: LongTensor [param.shape[dim]] on the CPU: flat group of each position; positions
+            that belong to no group hold the number of groups.
     """
 
     name: str
@@ -104,8 +104,8 @@ class GroupIndex:
         buffer_names: Dotted names of the model's buffers (members that are no parameters).
 
     Raises:
-        ValueError: No unit, an unknown name, positions out of range, an element in two groups, a unit
-            without parameters, or parameters on more than one device.
+        ValueError: No unit, an unknown name, positions out of range, an element in two groups, a
+            unit without parameters, or parameters on more than one device.
     """
 
     def __init__(self, units: Sequence[Unit], named_parameters: Mapping[str, Tensor] | Iterable,
@@ -147,8 +147,8 @@ class GroupIndex:
             if indices.numel() and not 0 <= int(indices.min()) <= int(indices.max()) < size:
                 raise ValueError(f'unit {unit.name}: positions of {member.name} leave [0, {size})')
             if dims.setdefault(member.name, member.dim) != member.dim:
-                raise ValueError(f'{member.name} is grouped along dimensions {dims[member.name]} and '
-                                 f'{member.dim}: its elements would be in two groups')
+                raise ValueError(f'{member.name} is grouped along dimensions {dims[member.name]} '
+                                 f'and {member.dim}: its elements would be in two groups')
             groups = owners.setdefault(
                 member.name, torch.full((size,), self.num_groups, dtype=torch.long))
             flat = indices.reshape(-1)
@@ -169,13 +169,15 @@ class GroupIndex:
                                  'counted twice')
         devices = {entry.param.device for entry in self.entries}
         if len(devices) > 1:
-            raise ValueError(f'grouped parameters lie on several devices: {sorted(map(str, devices))}')
+            raise ValueError('grouped parameters lie on several devices: '
+                             f'{sorted(map(str, devices))}')
         self.device = devices.pop()
 
     def _build(self) -> None:
         owners = torch.cat([entry.groups for entry in self.entries])
-        per_position = torch.cat([torch.full((e.groups.numel(),), e.param.numel() // e.groups.numel())
-                                  for e in self.entries])
+        per_position = torch.cat([
+            torch.full((e.groups.numel(),), e.param.numel() // e.groups.numel())
+            for e in self.entries])
         table = padded_table(owners, self.num_groups)
         #: Elements per group [G].
         self.counts = gather_sums([per_position.float()], table).to(self.device)
@@ -197,7 +199,7 @@ class GroupIndex:
         return gather_sums([entry.per_position((a * b).float())
                             for entry, a, b in zip(self.entries, left, right)], self._table)
 
-    def norms(self, tensors: Optional[Sequence[Tensor]] = None) -> Tensor:
+    def norms(self, tensors: Sequence[Tensor] | None = None) -> Tensor:
         """Euclidean norms [G] of ``tensors``, by default of the parameters."""
         tensors = self.params if tensors is None else tensors
         return self.dots(tensors, tensors).sqrt()

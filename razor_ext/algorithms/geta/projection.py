@@ -7,7 +7,7 @@ logarithms, so that a bound on b is a bound on log d.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -21,16 +21,16 @@ class BitHandle(Protocol):
     Attributes:
         name: Unique name.
         weight: The quantized parameter; None where an activation is quantized.
-        log_d, log_q_m, log_t: Logarithms of step size, clipping range and exponent: one element or one
-            per output channel. ``log_t`` is None where the exponent is fixed to 1.
+        log_d, log_q_m, log_t: Logarithms of step size, clipping range and exponent: one element or
+            one per output channel. ``log_t`` is None where the exponent is fixed to 1.
         signed: Whether the grid reaches below zero.
     """
 
     name: str
-    weight: Optional[Tensor]
+    weight: Tensor | None
     log_d: Tensor
     log_q_m: Tensor
-    log_t: Optional[Tensor]
+    log_t: Tensor | None
     signed: bool
 
 
@@ -70,6 +70,7 @@ class BitBank:
         self._signed = torch.tensor([h.signed for h in handles]).repeat_interleave(sizes).to(
             self.device)
         self._t = [h.log_t for h in handles if h.log_t is not None]
+        self.learns_t = bool(self._t)
         #: Slices of each quantizer in the concatenation.
         self.slices = [slice(int(stop - n), int(stop)) for stop, n in zip(sizes.cumsum(0), sizes)]
         self._q_index = self._spread([h.log_q_m.numel() for h in handles])
@@ -141,7 +142,7 @@ class BitBank:
                              for b, r in zip(means, self.ranges)], dtype=torch.int32)
 
     @torch.no_grad()
-    def clamp_(self, limits: tuple[Tensor, Tensor], log_d: Optional[Tensor] = None) -> None:
+    def clamp_(self, limits: tuple[Tensor, Tensor], log_d: Tensor | None = None) -> None:
         """Move the step sizes so that every bit width is inside the limits.
 
         Args:

@@ -5,7 +5,6 @@ The formulas are those of ``only_train_once`` 3.0.1 (HESSO); low means prune.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Optional
 
 import torch
 from torch import Tensor
@@ -34,15 +33,15 @@ class Saliency:
         ValueError: An unknown criterion or sign, a negative weight, or no positive weight.
     """
 
-    def __init__(self, weights: Optional[Mapping[str, float]] = None,
+    def __init__(self, weights: Mapping[str, float] | None = None,
                  cosine: str = 'reference') -> None:
         self.weights = dict.fromkeys(CRITERIA, 0.2) if weights is None else dict(weights)
         unknown = sorted(set(self.weights) - set(CRITERIA))
         if unknown:
             raise ValueError(f'unknown importance criteria {unknown}; known: {", ".join(CRITERIA)}')
         if any(w < 0 for w in self.weights.values()) or not any(self.weights.values()):
-            raise ValueError(f'importance weights {self.weights}: none may be negative and at least '
-                             'one must be positive')
+            raise ValueError(f'importance weights {self.weights}: none may be negative and at '
+                             'least one must be positive')
         if cosine not in ('reference', 'descent'):
             raise ValueError(f"cosine={cosine!r}: 'reference' (cos + 1) or 'descent' (1 - cos)")
         self.cosine = cosine

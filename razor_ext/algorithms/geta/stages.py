@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Union
+from typing import Union
 
 Length = Union[int, float]
 
@@ -17,7 +17,7 @@ def _steps(name: str, value: Length, total: int) -> int:
             raise ValueError(f'{name}={value}: a number of steps cannot be negative')
         return value
     if not 0. <= value <= 1.:
-        raise ValueError(f'{name}={value}: a fraction of the run lies in [0, 1]; steps are integers')
+        raise ValueError(f'{name}={value}: a fraction of the run lies in [0, 1]; steps are int')
     return int(total * value)
 
 
@@ -128,7 +128,7 @@ class StagePlan:
         return self.stage(step) == JOINT and self.offset(step) == self.period - 1
 
     def stair(self, step: int) -> int:
-        """Stair of the bit ceiling: 0 in warm-up, ``projection_periods`` when the ceiling is final."""
+        """Stair of the bit ceiling: 0 in warm-up, ``projection_periods`` when it is final."""
         if step < self.warmup:
             return 0
         if step >= self.pruning_start:
@@ -154,7 +154,7 @@ class BitRange:
     min_bits: int = 4
     max_bits: int = 8
     start_bits: int = 16
-    reduction: Optional[float] = None
+    reduction: float | None = None
 
     def __post_init__(self) -> None:
         for name in ('min_bits', 'max_bits', 'start_bits'):

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Optional, Union
+from typing import Union
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Chooser:
                              f'{", ".join(names)}')
         divisors = [table.get(name, 1) for name in names]
         if min([*divisors, min_channels]) < 1:
-            raise ValueError(f'divisor={divisor}, min_channels={min_channels}: at least 1 is needed')
+            raise ValueError(f'divisor={divisor}, min_channels={min_channels}: at least 1 needed')
         self.starts = np.cumsum([0, *sizes])
         #: Allowed numbers of pruned channels per unit, ascending.
         self.options = []
@@ -56,7 +56,7 @@ class Chooser:
         """Most groups that can be pruned."""
         return int(sum(options[-1] for options in self.options))
 
-    def nearest(self, wanted: int) -> tuple[Optional[int], Optional[int]]:
+    def nearest(self, wanted: int) -> tuple[int | None, int | None]:
         """Largest reachable count <= ``wanted`` and smallest >= it (None where there is none)."""
         reachable = 1
         for options in self.options:
@@ -78,7 +78,7 @@ class Chooser:
                                                      np.split(pruned, self.starts[1:-1])))]
 
     def _chunks(self, scores: np.ndarray, pruned: np.ndarray,
-                limits: Optional[np.ndarray] = None) -> list[np.ndarray]:
+                limits: np.ndarray | None = None) -> list[np.ndarray]:
         """Smallest allowed sets of groups in the order in which to prune them (ascending mean)."""
         chunks, means = [], []
         for u, order in enumerate(self._order(scores, pruned)):
@@ -124,7 +124,7 @@ class Chooser:
             scores: Float [G], low is pruned first.
             pruned: Bool [G], pruned earlier.
             final: Pruned groups at the end of the run.
-            now: Pruned groups wanted now, including earlier ones; where a divisor forbids it, fewer.
+            now: Pruned groups wanted now, earlier ones included; fewer where a divisor forbids it.
 
         Returns:
             Bool [G], the newly chosen groups.
@@ -188,8 +188,8 @@ class SparsityTarget:
 
     Args:
         ratio: Share of groups to prune.
-        on_unreachable: What to do where divisors and floors forbid the exact number: ``'error'``, or
-            ``'nearest'`` to take the nearest reachable number.
+        on_unreachable: What to do where divisors and floors forbid the exact number: ``'error'``,
+            or ``'nearest'`` to take the nearest reachable number.
 
     Raises:
         ValueError: A ratio outside [0, 1], or an unknown ``on_unreachable``.
@@ -214,9 +214,10 @@ class SparsityTarget:
             figures = ' and '.join(f'{n} ({n / chooser.num_groups:.4f})'
                                    for n in (below, above) if n is not None)
             raise ValueError(
-                f'{wanted} of {chooser.num_groups} groups (target_group_sparsity={self.ratio}) cannot '
-                f'be pruned exactly under the divisors and floors; nearest reachable: {figures}, '
-                f"most: {chooser.most}. Change the target or divisor, or set on_unreachable='nearest'")
+                f'{wanted} of {chooser.num_groups} groups (target_group_sparsity={self.ratio}) '
+                'cannot be pruned exactly under the divisors and floors; nearest reachable: '
+                f'{figures}, most: {chooser.most}. Change the target or divisor, or set '
+                "on_unreachable='nearest'")
         near = [n for n in (below, above) if n is not None]
         self.total = min(near, key=lambda n: abs(n - wanted))
 
@@ -233,7 +234,8 @@ class CostTarget:
 
     Args:
         ratio: Share of the dense cost that may be left.
-        cost: Exact figure of a structure from channels kept per unit; must not rise when channels go.
+        cost: Exact figure of a structure from channels kept per unit; must not rise when
+            channels go.
 
     Raises:
         ValueError: A ratio outside (0, 1].

@@ -1,0 +1,23 @@
+"""HESSO: structured pruning alone."""
+from __future__ import annotations
+
+from torch import Tensor
+
+from .sparse_optimizer import ACTIVE, PRUNED, GroupSparseOptimizer
+
+
+class HESSO(GroupSparseOptimizer):
+    """Hybrid efficient structured sparse optimizer.
+
+    After each plain step, active groups are multiplied by (D - tau - 1) / (D - tau), with D the
+    steps of a period and tau the steps since it opened, so that they shrink evenly to zero.
+    See :class:`GroupSparseOptimizer` for the arguments. Chen et al., HESSO (only_train_once).
+    """
+
+    def _finish(self, finite: Tensor) -> None:
+        if self.index is None or self.plan.stage(self._steps) != 'joint':
+            super()._finish(finite)
+            return
+        left = self.plan.period - self.plan.offset(self._steps)
+        factors = (self._status != PRUNED).float()
+        self.index.scale_(factors - (self._status == ACTIVE).float() / left)

@@ -1,0 +1,131 @@
+"""QASSO: structured pruning and mixed-precision quantization in one run."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .active_rows import ActiveRows, Scales
+from .forgetting import ForgetRule
+from .groups import GroupIndex
+from .projection import BitBank, BitHandle
+from .sparse_optimizer import ACTIVE, GroupSparseOptimizer
+from .stages import COOLDOWN, JOINT, BitRange, StagePlan
+from .variants import split_scales
+
+
+class QASSO(GroupSparseOptimizer):
+    """Quantization-aware structured sparse optimizer (GETA, Qu et al. 2025).
+
+    Warm-up trains plainly; projection lowers the bit ceiling stair by stair; in the joint stage
+    active groups are forgotten at rates that keep descent, and the step sizes of their layers
+    follow; in the cool-down the widths are integers and fixed. After *every* step the bits of every
+    quantizer are inside the range of that step, reached by moving step sizes alone.
+
+    Quantizer scales form a param group of their own, without weight decay, with ``lr_quant`` as its
+    learning rate: schedulers treat it as any other group.
+
+    Args:
+        params: Parameters or param groups; scales may be among them.
+        groups: Prunable groups; None only quantizes.
+        plan: Stages in steps.
+        handles: Quantizers; none only prunes.
+        weight_bits, activation_bits: Ranges of bit widths.
+        lr_quant: Learning rate of quantizer scales.
+        rule: Constants of forgetting.
+        options: See :class:`GroupSparseOptimizer`.
+
+    Raises:
+        ValueError: A bit ceiling that its stairs cannot bring down to the final range.
+    """
+
+    def __init__(self, params: Iterable, *, groups: GroupIndex | None, plan: StagePlan,
+                 handles: Sequence[BitHandle] = (), weight_bits: BitRange | None = None,
+                 activation_bits: BitRange | None = None, lr_quant: float = 1e-3,
+                 rule: ForgetRule | None = None, **options: Any) -> None:
+        self.rule = rule or ForgetRule()
+        self.bank = BitBank(handles, weight_bits or BitRange(), activation_bits or BitRange()) \
+            if handles else None
+        scales = self.bank.parameters() if handles else []
+        super().__init__(split_scales(params, scales, lr_quant), groups=groups, plan=plan,
+                         **options)
+        self._rows: ActiveRows | None = None
+        self._kept: Any = None
+        self._frozen: Tensor | None = None
+        if self.bank is not None:
+            self._stair = -1
+            self._update_limits(0)
+            self.bank.limits(plan.projection_periods, plan.projection_periods)
+
+    def _update_limits(self, step: int) -> None:
+        stair = self.plan.stair(step)
+        if self.plan.stage(step) == COOLDOWN:
+            if self._frozen is None:
+                self._frozen = self.bank.rounded()
+                self._limits = self.bank.frozen_limits(self._frozen)
+        elif stair != self._stair:
+            self._limits = self.bank.limits(stair, self.plan.projection_periods)
+        self._stair = stair
+
+    @property
+    def frozen_bits(self) -> dict[str, int] | None:
+        """Integer bits by quantizer, once the cool-down has begun."""
+        if self._frozen is None:
+            return None
+        return {h.name: int(b) for h, b in zip(self.bank.handles, self._frozen)}
+
+    def _before_base(self, before: Sequence[Tensor] | None) -> None:
+        if self.bank is not None:
+            self._update_limits(self._steps)
+        if self.index is None or self.plan.stage(self._steps) != JOINT:
+            return
+        scales = None if self.bank is None else Scales.of(self.bank)
+        # When a period opens, its rows are not known yet: they are read from `before` afterwards.
+        self._kept = (None if before is not None else self._rows.read(), scales)
+
+    def _period_opened(self, before: Sequence[Tensor]) -> None:
+        self._rows = ActiveRows(self.index, self._status == ACTIVE, self.bank)
+        self._kept = (self._rows.read(before), self._kept[1])
+
+    def _after_base(self, finite: Tensor) -> None:
+        log_d = None if self.bank is None else self.bank.log_d()
+        if self._kept is not None:
+            left = self.plan.period - self.plan.offset(self._steps)
+            ruled = self._rows.forget_(
+                *self._kept, self.rule, left, self.rule.is_forced(left, self.plan.period),
+                None if self.bank is None else self._limits, log_d)
+            if self.bank is not None:
+                # A skipped step has no direction to derive a step size from.
+                log_d = torch.where(finite, ruled, log_d)
+            self._kept = None
+        if self.bank is not None:
+            self.bank.clamp_(self._limits, log_d)
+
+    def _period_closed(self) -> None:
+        self._rows = None
+
+    def _extra_state(self) -> dict[str, Any]:
+        state = super()._extra_state()
+        if self.bank is not None:
+            state['quantizers'] = [handle.name for handle in self.bank.handles]
+            if self._frozen is not None:
+                state['frozen_bits'] = self._frozen.clone()
+        return state
+
+    def _load_extra_state(self, state: dict[str, Any]) -> None:
+        names = None if self.bank is None else [handle.name for handle in self.bank.handles]
+        if state.get('quantizers') != names:
+            raise ValueError('the optimizer state was saved with other quantizers; resume with the '
+                             'config that it was saved under')
+        super()._load_extra_state(state)
+        if self.bank is not None:
+            self._stair = -1
+            self._frozen = state.get('frozen_bits')
+            if self._frozen is not None:
+                self._limits = self.bank.frozen_limits(self._frozen)
+            self._update_limits(self._steps)
+        if self.index is not None:
+            active = self._status == ACTIVE
+            self._rows = ActiveRows(self.index, active, self.bank) if active.any() else None

@@ -1,0 +1,123 @@
+"""The plain optimizers underneath: torch's own, so that nothing pruned means nothing changed."""
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+VARIANTS: dict[str, type] = {'sgd': SGD, 'adam': Adam, 'adamw': AdamW}
+IMPLEMENTATIONS = ('auto', 'foreach', 'fused')
+
+
+def _supports_fused(variant: type) -> bool:
+    return 'fused' in inspect.signature(variant.__init__).parameters
+
+
+def make_defaults(variant: str, implementation: str, on_cuda: bool,
+                  options: dict[str, Any]) -> dict[str, Any]:
+    """Defaults of one of torch's optimizers, validated by torch itself.
+
+    Args:
+        variant: ``'sgd'``, ``'adam'`` or ``'adamw'``.
+        implementation: ``'foreach'``, ``'fused'``, or ``'auto'``: fused on CUDA, where a step with
+            a gradient that is not finite can be skipped without asking the device, else foreach.
+        on_cuda: Whether the parameters lie on CUDA.
+        options: Keyword arguments of torch's optimizer.
+
+    Raises:
+        ValueError: An unknown variant, implementation or option.
+    """
+    if variant not in VARIANTS:
+        raise ValueError(f'variant={variant!r}; known: {", ".join(VARIANTS)}')
+    if implementation not in IMPLEMENTATIONS:
+        raise ValueError(f'implementation={implementation!r}; known: {", ".join(IMPLEMENTATIONS)}')
+    kind = VARIANTS[variant]
+    known = set(inspect.signature(kind.__init__).parameters) - {
+        'self', 'params', 'foreach', 'fused', 'amsgrad', 'maximize', 'capturable', 'differentiable',
+        'decoupled_weight_decay'}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise ValueError(f'{variant} has no option {", ".join(unknown)}; known: '
+                         f'{", ".join(sorted(known))}')
+    fused = implementation == 'fused' or (
+        implementation == 'auto' and on_cuda and _supports_fused(kind))
+    if fused and not _supports_fused(kind):
+        raise ValueError(f"implementation='fused': this torch has no fused {variant}")
+    mode = {'fused': True} if fused else {'foreach': True}
+    return kind([torch.nn.Parameter(torch.zeros(1))], **options, **mode).defaults
+
+
+def make_base(variant: str, param_groups: list[dict[str, Any]],
+              options: dict[str, Any]) -> Optimizer:
+    """Torch's optimizer over existing groups, which already hold every default."""
+    return VARIANTS[variant](param_groups, **options)
+
+
+def split_scales(params: Iterable, scales: Sequence[Tensor], lr: float | None) -> list[dict]:
+    """Move quantizer scales into a group of their own, without weight decay.
+
+    Args:
+        params: Parameters, or param groups.
+        scales: Scale parameters; may or may not be among ``params``.
+        lr: Their learning rate.
+    """
+    groups = list(params)
+    if not groups:
+        raise ValueError('optimizer got an empty parameter list')
+    groups = [dict(g) for g in groups] if isinstance(groups[0], dict) else [{'params': groups}]
+    ids = {id(scale) for scale in scales}
+    for group in groups:
+        members = group['params']
+        members = [members] if isinstance(members, Tensor) else list(members)
+        group['params'] = [p for p in members if id(p) not in ids]
+    groups = [group for group in groups if group['params']]
+    trained = [scale for scale in scales if scale.requires_grad]
+    if trained:
+        groups.append({'params': trained, 'lr': lr, 'weight_decay': 0.})
+    return groups
+
+
+def descent_directions(variant: str, param_groups: Sequence[dict[str, Any]], state: dict,
+                       params: Sequence[Tensor], before: Sequence[Tensor]) -> list[Tensor]:
+    """The direction v of the step just taken (the update is -lr * v), without decoupled decay.
+
+    Args:
+        variant: See :func:`make_defaults`.
+        param_groups, state: Of the optimizer, after its step.
+        params: Parameters asked for.
+        before: Their values before the step.
+
+    Returns:
+        One tensor per parameter, zeros where it had no gradient or none that was finite.
+    """
+    group_of = {id(p): group for group in param_groups for p in group['params']}
+    result = []
+    for param, old in zip(params, before):
+        group = group_of.get(id(param))
+        if group is None or param.grad is None:
+            result.append(torch.zeros_like(param))
+        elif variant == 'sgd':
+            result.append(_sgd_direction(group, state.get(param, {}), param.grad, old))
+        else:
+            result.append(_adam_direction(group, state.get(param, {}), param))
+    return [torch.nan_to_num(v, nan=0., posinf=0., neginf=0.) for v in result]
+
+
+def _sgd_direction(group: dict[str, Any], state: dict, grad: Tensor, old: Tensor) -> Tensor:
+    direction = grad.add(old, alpha=group['weight_decay']) if group['weight_decay'] else grad
+    buffer = state.get('momentum_buffer')
+    if not group['momentum'] or buffer is None:
+        return direction
+    return direction.add(buffer, alpha=group['momentum']) if group['nesterov'] else buffer
+
+
+def _adam_direction(group: dict[str, Any], state: dict, param: Tensor) -> Tensor:
+    steps = float(state['step']) if 'step' in state else 0.
+    if not steps:
+        return torch.zeros_like(param)
+    first, second = (1 - beta ** steps for beta in group['betas'])
+    return (state['exp_avg'] / first) / ((state['exp_avg_sq'] / second).sqrt() + group['eps'])
