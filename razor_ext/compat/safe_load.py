@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import importlib
+import importlib.util
 import os
 import pickle
 import types
@@ -30,7 +31,9 @@ class UnsafeCheckpointError(RuntimeError):
 
 def _numpy_functions() -> dict[str, Callable]:
     """Return numpy's rebuilding functions under the module names of numpy 1 and of numpy 2."""
-    core = importlib.import_module('numpy._core' if hasattr(np, '_core') else 'numpy.core')
+    # numpy 1.26 has an empty-handed `numpy._core` too.
+    whole = importlib.util.find_spec('numpy._core.numeric') is not None
+    core = importlib.import_module('numpy._core' if whole else 'numpy.core')
     return {
         f'{package}.{module}.{name}': getattr(importlib.import_module(f'{core.__name__}.{module}'),
                                               name)
