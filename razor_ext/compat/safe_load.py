@@ -49,7 +49,16 @@ def allowed_types() -> dict[str, Any]:
     plain = (HistoryBuffer, np.ndarray, np.dtype, collections.defaultdict, set, frozenset, slice,
              dict, list, tuple, *dtype_classes)
     named = {f'{found.__module__}.{found.__qualname__}': found for found in plain}
-    return {**named, **_numpy_functions()}
+    return {**named, **_numpy_functions(), 'builtins.getattr': _history_statistic}
+
+
+def _history_statistic(owner: Any, name: str) -> Callable:
+    """Stand for the `getattr` by which a HistoryBuffer names its statistics, and for no other."""
+    from mmengine.logging import HistoryBuffer
+
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
+        raise pickle.UnpicklingError(f'getattr({owner!r}, {name!r}) is not allowed')
+    return getattr(HistoryBuffer, name)
 
 
 def _restricted_pickle(allowed: dict[str, Any], refused: set[str]) -> types.SimpleNamespace:
