@@ -1,0 +1,12 @@
+"""The dependency graph of a model's channels: which must live or die together, and slicing."""
+from __future__ import annotations
+
+from .errors import GraphError, NothingToPruneError, ProofError, SliceError, TraceError
+from .fixers import Kept, register_fixer
+from .graph import ChannelGraph, FrozenEntry, analyze
+from .slicing import slice_model
+from .units import ChannelUnit, UnitMember
+
+__all__ = ['ChannelGraph', 'ChannelUnit', 'FrozenEntry', 'GraphError', 'Kept',
+           'NothingToPruneError', 'ProofError', 'SliceError', 'TraceError', 'UnitMember',
+           'analyze', 'register_fixer', 'slice_model']

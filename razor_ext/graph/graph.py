@@ -1,0 +1,306 @@
+"""Analyse a model: trace it, find its channel units, prove them."""
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from .accounting import Polynomial, polynomials
+from .errors import NothingToPruneError
+from .flow import FREEZE, Flow
+from .naming import name_blocks
+from .proof import Prover, prove, random_keep, unproved
+from .propagate import Frozen, propagate
+from .trace import Program, bind_inputs, leaf_tensors, structure_copy, trace
+from .units import ChannelUnit, UnitMember, collect
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenEntry:
+    """A dimension of a parameter that cannot be pruned, at least in part.
+
+    Args:
+        parameter: Dotted name of the parameter or buffer.
+        dim: The dimension.
+        operator: ATen operator that froze it, '' if none did.
+        reason: What it does to the channels.
+        source: 'file:line' of the call.
+        share: Share of the dimension's positions concerned.
+    """
+
+    parameter: str
+    dim: int
+    operator: str
+    reason: str
+    source: str
+    share: float
+
+
+class ChannelGraph:
+    """The dependency graph of a model's channels. Made by `analyze`.
+
+    Attributes:
+        units: Prunable units in execution order.
+        frozen: Dimensions that are not prunable, with operator and reason.
+        refused: Unit name -> why the real module does not follow its graph; these are frozen.
+        total_macs: Multiply-accumulates of the traced input (convolutions, matrix products and
+            fused attention).
+        total_params: Number of parameters.
+    """
+
+    def __init__(self, model: nn.Module, args: tuple, kwargs: dict[str, Any], program: Program,
+                 flow: Flow, frozen: Frozen, free_outputs: Mapping[int, Sequence[int]]) -> None:
+        self.model = model
+        self.args = args
+        self.kwargs = kwargs
+        self.program = program
+        self.flow = flow
+        self.refused: dict[str, str] = {}
+        self._frozen = frozen
+        self._shapes = {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
+        self._named = name_blocks(flow, collect(flow, free_outputs))
+        self._finish()
+
+    def _finish(self) -> None:
+        blocks = [block for _, block in self._named]
+        self._macs, self._params = polynomials(self.flow, blocks, self._shapes)
+        full = np.array([len(block.roots) for block in blocks], np.int64)
+        self.total_macs, self.total_params = self._macs(full), self._params(full)
+        self.units: list[ChannelUnit] = []
+        for i, (name, block) in enumerate(self._named):
+            less = full.copy()
+            less[i] -= 1
+            self.units.append(ChannelUnit(
+                name, len(block.roots), self._members(block, outputs=False),
+                self._members(block, outputs=True), self.total_macs - self._macs(less),
+                self.total_params - self._params(less)))
+        self._index = {unit.name: i for i, unit in enumerate(self.units)}
+
+    def _members(self, block: Any, outputs: bool) -> tuple[UnitMember, ...]:
+        members = []
+        for (name, dim), indices in block.slots.items():
+            is_leaf = name in self.flow.leaves
+            if is_leaf is outputs or not isinstance(name, str):
+                continue
+            role = 'out' if is_leaf and (name, dim) not in self.flow.consumed else 'in'
+            members.append(UnitMember(name, dim, torch.from_numpy(indices.copy()), role))
+        return tuple(members)
+
+    def drop(self, refused: Mapping[str, str]) -> None:
+        """Freeze units by name; `refused` gives the reason of each."""
+        self.refused.update(refused)
+        self._named = [(name, block) for name, block in self._named if name not in refused]
+        self._finish()
+
+    # ---- what it costs
+    def _counts(self, keep_counts: Mapping[str, int]) -> np.ndarray:
+        counts = np.array([unit.num_channels for unit in self.units], np.int64)
+        for name, count in keep_counts.items():
+            if name not in self._index:
+                raise KeyError(f'{name!r} is not a unit of this graph; its units are '
+                               f'{[unit.name for unit in self.units]}')
+            counts[self._index[name]] = count
+        return counts
+
+    def macs(self, keep_counts: Mapping[str, int]) -> int:
+        """Multiply-accumulates of the traced input with some channels left.
+
+        Args:
+            keep_counts: Unit name -> channels that stay; a missing unit stays whole.
+        """
+        return self._macs(self._counts(keep_counts))
+
+    def params(self, keep_counts: Mapping[str, int]) -> int:
+        """Number of parameters with some channels left; see `macs`."""
+        return self._params(self._counts(keep_counts))
+
+    def polynomial(self, kind: str) -> Polynomial:
+        """The 'macs' or 'params' polynomial itself, over counts in the order of `units`."""
+        return {'macs': self._macs, 'params': self._params}[kind]
+
+    # ---- what is reached
+    @property
+    def reachable_share(self) -> float:
+        """Share of the parameters that some prunable unit touches."""
+        reached: dict[str, dict[int, list[torch.Tensor]]] = {}
+        for unit in self.units:
+            for member in unit.members:
+                dims = reached.setdefault(member.name, {})
+                dims.setdefault(member.dim, []).append(member.indices.reshape(-1))
+        total = got = 0.0
+        for name, shape in self._shapes.items():
+            size = math.prod(shape)
+            missed = 1.0
+            for dim, parts in reached.get(name, {}).items():
+                missed *= 1 - len(torch.unique(torch.cat(parts))) / shape[dim]
+            total += size
+            got += size * (1 - missed)
+        return got / total if total else 0.0
+
+    @property
+    def frozen(self) -> list[FrozenEntry]:
+        """Dimensions that are not prunable, kernels aside."""
+        entries = []
+        for (name, dim), reasons in self._frozen.table.items():
+            hit = reasons[reasons > 0]
+            if not len(hit):
+                continue
+            reason = self.flow.reasons[int(np.bincount(hit).argmax())]
+            if reason.text != 'kernel dimension':
+                entries.append(FrozenEntry(name, dim, reason.operator, reason.text, reason.source,
+                                           len(hit) / len(reasons)))
+        return entries
+
+    # ---- what it proves
+    def prove(self, ratio: float = 0.5, seed: int = 0) -> float:
+        """Remove a share of every unit at random and compare masked and sliced outputs.
+
+        The comparison runs the real module with random weights in float64.
+
+        Args:
+            ratio: Share of each unit's channels to remove.
+            seed: Seed of weights and choice.
+
+        Returns:
+            Largest absolute difference, relative to the largest output where that exceeds 1.
+
+        Raises:
+            ProofError: Masking changed nothing, which proves nothing.
+        """
+        return prove(self.model, self, ratio, seed)
+
+    def summary(self) -> str:
+        """Return a printable account of units, shares and what is frozen."""
+        from .summary import summarize
+        return summarize(self)
+
+    def draw(self, path: str | Path) -> None:
+        """Draw units against the parameters they touch; SVG or PNG by suffix."""
+        from .draw import draw
+        draw(self, path)
+
+
+def analyze(model: nn.Module, example_inputs: Any, *, keep: Sequence[str] = (),
+            free_outputs: Mapping[int, Sequence[int]] | None = None, verify: bool = True
+            ) -> ChannelGraph:
+    """Find which channels of a model must live or die together.
+
+    The forward pass is traced to ATen operators on fake tensors of a copy in eval mode; the model
+    is left exactly as it was.
+
+    Args:
+        model: Any module. OpenMMLab models are traced as a plain call, which is `mode='tensor'`.
+        example_inputs: A tensor, a tuple of arguments, or a dict of keyword arguments.
+        keep: Exact dotted names of modules or parameters to leave whole.
+        free_outputs: Number of an output tensor -> dimensions of it that may shrink; by default
+            no output changes its shape.
+        verify: Prove the units on the real module in float64 and freeze those that fail.
+
+    Returns:
+        The graph.
+
+    Raises:
+        TraceError: The model cannot be traced.
+        NothingToPruneError: No unit is prunable.
+        ValueError: `keep` or `free_outputs` names something that is not there.
+    """
+    args, kwargs = bind_inputs(model, example_inputs)
+    args, kwargs = pytree.tree_map(
+        lambda x: x.detach() if isinstance(x, torch.Tensor) else x, (args, kwargs))
+    clone = structure_copy(model)
+    program = trace(clone, args, kwargs)
+    free_outputs = _check_outputs(program, free_outputs or {})
+    kept = _names(model, keep)
+
+    def build(policy: Mapping[tuple[int, ...], int]) -> ChannelGraph:
+        flow, frozen = propagate(program, policy, kept, free_outputs)
+        return ChannelGraph(clone, args, kwargs, program, flow, frozen, free_outputs)
+
+    graph = build({})
+    if verify and graph.units:
+        graph = _verified(graph, build)
+    if not graph.units:
+        raise NothingToPruneError(_why_nothing(graph))
+    return graph
+
+
+def _names(model: nn.Module, keep: Sequence[str]) -> set[str]:
+    if isinstance(keep, str):
+        raise ValueError(f'keep must be a list of names, not the string {keep!r}')
+    leaves = leaf_tensors(model)
+    found = set()
+    for name in keep:
+        names = {leaf for leaf in leaves if leaf == name or leaf.startswith(f'{name}.')}
+        if not names:
+            raise ValueError(f'keep: the model has no module or parameter named {name!r}')
+        found |= names
+    return found
+
+
+def _check_outputs(program: Program, free: Mapping[int, Sequence[int]]
+                   ) -> dict[int, tuple[int, ...]]:
+    checked = {}
+    for number, dims in free.items():
+        if not 0 <= number < len(program.outputs):
+            raise ValueError(f'free_outputs: there is no output {number}; the model returns '
+                             f'{len(program.outputs)} tensors')
+        rank = len(program.shapes[program.outputs[number]])
+        for dim in dims:
+            if not -rank <= dim < rank:
+                raise ValueError(f'free_outputs: output {number} has no dimension {dim}')
+        checked[number] = tuple(dim % rank for dim in dims)
+    return checked
+
+
+def _verified(graph: ChannelGraph, build: Any) -> ChannelGraph:
+    """Choose the axis of every split so that the real module follows, then drop what fails."""
+    policy: dict[tuple[int, ...], int] = {}
+    prover = Prover(graph.model, graph)
+    failed = unproved(prover, graph.units)
+    sites = {site.signature: site.candidates for site in graph.flow.sites}
+    for signature, candidates in sites.items():
+        if not failed:
+            break
+        best, best_failed, best_policy = graph, failed, policy
+        for choice in (*candidates[1:], FREEZE):
+            trial_policy = {**policy, signature: choice}
+            trial = build(trial_policy)
+            prover.graph = trial
+            trial_failed = unproved(prover, trial.units)
+            if _worth(trial, trial_failed) > _worth(best, best_failed):
+                best, best_failed, best_policy = trial, trial_failed, trial_policy
+        graph, failed, policy = best, best_failed, best_policy
+    if failed:
+        graph.drop(failed)
+    return graph
+
+
+def _worth(graph: ChannelGraph, failed: Mapping[str, str]) -> tuple[int, int]:
+    """Channels that can be pruned and were proved, then parameters each of them saves."""
+    good = [unit for unit in graph.units if unit.name not in failed]
+    return (sum(unit.params_per_channel * unit.num_channels for unit in good),
+            sum(unit.num_channels for unit in good))
+
+
+def _why_nothing(graph: ChannelGraph) -> str:
+    lines = [f'  {name}: {reason}' for name, reason in graph.refused.items()]
+    seen = set()
+    for entry in graph.frozen:
+        line = f'  {entry.operator or "request"}: {entry.reason} ({entry.source or "-"})'
+        if line not in seen:
+            seen.add(line)
+            lines.append(f'{line}, for example {entry.parameter} dimension {entry.dim}')
+    if not lines:
+        lines = ['  the model has no parameter with more than one channel']
+    return ('nothing to prune: no channel of the model can be removed without changing what it '
+            'computes or returns. What freezes the channels:\n' + '\n'.join(lines[:20]))
+
+
+__all__ = ['ChannelGraph', 'FrozenEntry', 'analyze', 'random_keep']

@@ -1,0 +1,270 @@
+"""Prove that slicing channels away equals zeroing them, on the real module, in float64."""
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.utils import _pytree as pytree
+
+from .errors import ProofError, SliceError
+from .slicing import complement, removed_positions, slice_tensors
+from .trace import _SKIPPED_ROOTS, leaf_tensors, structure_copy
+from .units import ChannelUnit
+
+TOLERANCE = 1e-9
+
+
+@contextlib.contextmanager
+def untouched_rng() -> Iterator[None]:
+    """Leave every random state as it was."""
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        yield
+
+
+def scrambled(model: nn.Module, seed: int) -> nn.Module:
+    """Copy a model to float64 with random weights, so that no channel is idle by initialisation."""
+    clone = copy.deepcopy(structure_copy(model)).double()
+    generator = torch.Generator().manual_seed(seed)
+
+    def noise(tensor: torch.Tensor) -> torch.Tensor:
+        return torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype).to(tensor.device)
+
+    with torch.no_grad():
+        for tensor in clone.parameters():
+            if not tensor.is_floating_point():
+                continue
+            fan_in = math.prod(tensor.shape[1:]) if tensor.dim() > 1 else 1
+            tensor.add_(noise(tensor) * (0.1 if tensor.dim() < 2 else 0.5 / math.sqrt(fan_in)))
+        for module in clone.modules():
+            if isinstance(module, nn.modules.batchnorm._NormBase) and module.track_running_stats:
+                module.running_mean.add_(0.1 * noise(module.running_mean))
+                module.running_var.mul_(0.75 + 0.5 * torch.sigmoid(noise(module.running_var)))
+    return clone
+
+
+def double_inputs(graph: Any, device: torch.device | None) -> tuple[tuple, dict[str, Any]]:
+    """Return the example inputs in float64, constant ones replaced by random numbers."""
+    generator = torch.Generator().manual_seed(0)
+
+    def convert(item: Any) -> Any:
+        if not isinstance(item, torch.Tensor):
+            return item
+        if not item.is_floating_point():
+            return item.to(device)
+        item = item.double()
+        if item.numel() > 1 and bool((item == item.reshape(-1)[0]).all()):
+            item = torch.randn(item.shape, generator=generator, dtype=torch.float64)
+        return item.to(device)
+
+    return pytree.tree_map(convert, (graph.args, graph.kwargs))
+
+
+def outputs_of(result: Any) -> list[torch.Tensor]:
+    """Return the tensors of a model's output, in order."""
+    return [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+
+
+class Prover:
+    """Compares masked and sliced versions of one scrambled model.
+
+    Args:
+        model: The full model.
+        graph: Its `ChannelGraph`.
+        seed: Seed of the random weights.
+    """
+
+    def __init__(self, model: nn.Module, graph: Any, seed: int = 0) -> None:
+        self.graph = graph
+        self.model = scrambled(model, seed)
+        self.state = {name: tensor.detach() for name, tensor in leaf_tensors(self.model).items()}
+        device = next((tensor.device for tensor in self.state.values()), None)
+        self.args, self.kwargs = double_inputs(graph, device)
+        with torch.no_grad():
+            self.base = outputs_of(self._call(self.model))
+
+    def _call(self, model: nn.Module, state: Mapping[str, torch.Tensor] | None = None) -> Any:
+        model = structure_copy(model)  # a forward pass may write to its module
+        with untouched_rng():
+            torch.manual_seed(0)
+            if state is None:
+                return model(*self.args, **self.kwargs)
+            state = {name: tensor.clone() for name, tensor in state.items()}
+            return functional_call(model, state, self.args, self.kwargs)
+
+    def compare(self, keep: Mapping[str, torch.Tensor]) -> tuple[float, float]:
+        """Mask and slice the same channels.
+
+        Returns:
+            Largest absolute difference of the two outputs (relative to the largest output where
+            that exceeds 1), and how far masking moved the output.
+        """
+        removed = removed_positions(self.graph, keep)
+        with torch.no_grad():
+            masked = {}
+            for name, tensor in self.state.items():
+                masked[name] = tensor
+            for (name, dim), positions in removed.items():
+                if name in masked:
+                    masked[name] = masked[name].index_fill(dim, positions.to(tensor.device), 0)
+            expected = outputs_of(self._call(self.model, masked))
+            moved = max((_distance(a, b) for a, b in zip(expected, self.base)), default=0.0)
+            for (name, dim), positions in removed.items():
+                if name.startswith('output.'):
+                    number = int(name.partition('.')[2])
+                    rest = complement(positions, expected[number].shape[dim])
+                    expected[number] = expected[number].index_select(
+                        dim, rest.to(expected[number].device))
+            found = outputs_of(self._call(slice_tensors(self.model, removed)))
+        if [a.shape for a in expected] != [b.shape for b in found]:
+            raise SliceError(f'the sliced model returns shapes {[tuple(b.shape) for b in found]}, '
+                             f'not {[tuple(a.shape) for a in expected]}')
+        return max((_distance(a, b) for a, b in zip(expected, found)), default=0.0), moved
+
+    def failure(self, keep: Mapping[str, torch.Tensor]) -> str:
+        """Return why the sliced model is not the masked one, or '' if it is."""
+        try:
+            error, _ = self.compare(keep)
+        except Exception as exception:
+            frames = [frame for frame in traceback.extract_tb(exception.__traceback__)
+                      if not frame.filename.startswith(_SKIPPED_ROOTS)]
+            where = f' at {frames[-1].filename}:{frames[-1].lineno}' if frames else ''
+            text = str(exception).strip().splitlines()
+            return f'{type(exception).__name__}{where}: {text[0] if text else ""}'
+        if error <= TOLERANCE:
+            return ''
+        return self.locate(keep) or f'sliced and masked outputs differ by {error:.2g}'
+
+    def locate(self, keep: Mapping[str, torch.Tensor]) -> str:
+        """Name the first operator of the sliced model that is not the predicted one."""
+        from .predict import first_mismatch
+        sliced = slice_tensors(self.model, removed_positions(self.graph, keep))
+        return first_mismatch(self.graph, keep, sliced, self.args, self.kwargs)
+
+    def idle(self, units: Sequence[ChannelUnit]) -> list[ChannelUnit]:
+        """Return the units on which the output does not depend: a proof says nothing of them."""
+        trainable = {name for name, tensor in self.model.named_parameters()
+                     if tensor.is_floating_point()}
+        parameters = {name: tensor.clone().requires_grad_(name in trainable)
+                      for name, tensor in self.state.items()}
+        generator = torch.Generator().manual_seed(1)
+        with torch.enable_grad():
+            outputs = [x for x in outputs_of(self._functional(parameters)) if x.requires_grad]
+            total = sum((x * torch.randn(x.shape, generator=generator,
+                                         dtype=x.dtype).to(x.device)).sum() for x in outputs)
+            if not outputs:
+                return list(units)
+            leaves = {name: tensor for name, tensor in parameters.items() if tensor.requires_grad}
+            grads = dict(zip(leaves, torch.autograd.grad(total, list(leaves.values()),
+                                                         allow_unused=True)))
+        effect = {name: (grad * leaves[name].detach()).abs() for name, grad in grads.items()
+                  if grad is not None}
+
+        def moves(unit: ChannelUnit) -> bool:
+            return any(
+                bool(effect[member.name].index_select(
+                    member.dim, member.indices.reshape(-1).to(effect[member.name].device)).any())
+                for member in unit.members if member.name in effect)
+
+        return [unit for unit in units if not moves(unit)]
+
+    def _functional(self, parameters: Mapping[str, torch.Tensor]) -> Any:
+        with untouched_rng():
+            torch.manual_seed(0)
+            return functional_call(structure_copy(self.model), dict(parameters), self.args,
+                                   self.kwargs)
+
+
+def _distance(a: torch.Tensor, b: torch.Tensor) -> float:
+    if a.numel() == 0:
+        return 0.0
+    if not a.is_floating_point():
+        return 0.0 if torch.equal(a, b) else math.inf
+    scale = max(1.0, a.abs().max().item())
+    distance = ((a - b).abs().max() / scale).item()
+    return math.inf if math.isnan(distance) else distance
+
+
+def random_keep(units: Sequence[ChannelUnit], ratio: float, seed: int, uneven: bool = False
+                ) -> dict[str, torch.Tensor]:
+    """Choose channels at random.
+
+    Args:
+        units: The units.
+        ratio: Share of each unit's channels to remove.
+        seed: Seed of the choice.
+        uneven: Let the share differ from unit to unit, around the ratio.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    keep = {}
+    for unit in units:
+        share = ratio
+        if uneven:
+            share = ratio * (0.5 + torch.rand((), generator=generator).item())
+        lost = min(unit.num_channels - 1, max(1, round(unit.num_channels * min(share, 1.0))))
+        mask = torch.ones(unit.num_channels, dtype=torch.bool)
+        mask[torch.randperm(unit.num_channels, generator=generator)[:lost]] = False
+        keep[unit.name] = mask
+    return keep
+
+
+def prove(model: nn.Module, graph: Any, ratio: float, seed: int = 0) -> float:
+    """See `ChannelGraph.prove`."""
+    if not 0 < ratio < 1:
+        raise ValueError(f'ratio must lie between 0 and 1, not {ratio}')
+    error, moved = Prover(model, graph, seed).compare(random_keep(graph.units, ratio, seed))
+    if moved == 0:
+        raise ProofError('masking changed nothing, so the comparison proves nothing; give '
+                         'example inputs that reach the pruned channels')
+    return error
+
+
+def check_slice(model: nn.Module, graph: Any, keep: Mapping[str, torch.Tensor]) -> None:
+    """Raise `SliceError` unless slicing this choice equals masking it."""
+    reason = Prover(model, graph).failure(keep)
+    if reason:
+        raise SliceError(f'slicing this choice of channels would change the model: {reason}. '
+                         'Register a fixer for the module that holds the size, or keep the unit '
+                         'whole')
+
+
+def unproved(prover: Prover, units: Sequence[ChannelUnit], ratio: float = 0.5, seed: int = 0
+             ) -> dict[str, str]:
+    """Find the units that must not be pruned because the real module does not follow.
+
+    All units are tried at once, with shares that differ from unit to unit; on failure the first
+    unit that breaks the proof is found by bisection and dropped, until the rest holds.
+
+    Returns:
+        Unit name -> reason.
+    """
+    failed = {unit.name: 'masking it changes no output, so nothing can be proved of it'
+              for unit in prover.idle(units)}
+    keep = random_keep(units, ratio, seed, uneven=True)
+
+    def failure(chosen: Sequence[ChannelUnit]) -> str:
+        return prover.failure({unit.name: keep[unit.name] for unit in chosen})
+
+    good, rest = [], [unit for unit in units if unit.name not in failed]
+    while rest:
+        reason = failure(good + rest)
+        if not reason:
+            break
+        low, high = 0, len(rest)  # good + rest[:low] holds, good + rest[:high] fails
+        while high - low > 1:
+            middle = (low + high) // 2
+            text = failure(good + rest[:middle])
+            if text:
+                high, reason = middle, text
+            else:
+                low = middle
+        failed[rest[low].name] = reason
+        good, rest = good + rest[:low], rest[high:]
+    return failed

@@ -1,0 +1,143 @@
+"""Slice parameters and buffers, and let module attributes follow."""
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from .errors import SliceError
+from .fixers import Kept, find_fixer
+from .trace import leaf_tensors
+
+Positions = Mapping[tuple[str, int], torch.Tensor]
+
+
+def check_keep(graph: Any, keep: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """Validate a choice of channels.
+
+    Args:
+        graph: A `ChannelGraph`.
+        keep: Unit name -> Boolean mask [num_channels] of the channels that stay.
+
+    Returns:
+        The same with BoolTensors on the CPU.
+
+    Raises:
+        SliceError: An unknown unit, a mask of the wrong size or type, or one that keeps nothing.
+    """
+    sizes = {unit.name: unit.num_channels for unit in graph.units}
+    checked = {}
+    for name, mask in keep.items():
+        if name not in sizes:
+            raise SliceError(f'{name!r} is not a unit of this graph; its units are '
+                             f'{sorted(sizes)}')
+        mask = torch.as_tensor(mask).detach().cpu()
+        if mask.dtype != torch.bool or mask.shape != (sizes[name], ):
+            raise SliceError(f'the mask of unit {name!r} must be Boolean of shape '
+                             f'({sizes[name]},), not {mask.dtype} of {tuple(mask.shape)}')
+        if not mask.any():
+            raise SliceError(f'the mask of unit {name!r} keeps no channel; keep at least one')
+        checked[name] = mask
+    return checked
+
+
+def removed_positions(graph: Any, keep: Mapping[str, torch.Tensor]
+                      ) -> dict[tuple[str, int], torch.Tensor]:
+    """Return (leaf name, dimension) -> sorted positions that the choice removes."""
+    found: dict[tuple[str, int], list[torch.Tensor]] = {}
+    for unit in graph.units:
+        if unit.name in keep and not keep[unit.name].all():
+            for member in (*unit.members, *unit.outputs):
+                lost = member.indices[~keep[unit.name]].reshape(-1)
+                found.setdefault((member.name, member.dim), []).append(lost)
+    return {slot: torch.unique(torch.cat(parts)) for slot, parts in found.items()}
+
+
+def complement(removed: torch.Tensor, size: int) -> torch.Tensor:
+    """Positions of `range(size)` that are not removed."""
+    mask = torch.ones(size, dtype=torch.bool)
+    mask[removed] = False
+    return mask.nonzero().squeeze(1)
+
+
+def slice_tensors(model: nn.Module, removed: Positions) -> nn.Module:
+    """Copy a model and take positions out of its parameters and buffers.
+
+    Args:
+        model: The full model.
+        removed: (leaf name, dimension) -> positions.
+
+    Returns:
+        A copy that really is smaller; tensors that were shared stay shared.
+
+    Raises:
+        SliceError: The model has no such parameter, or it has another size.
+    """
+    model = copy.deepcopy(model)
+    tensors = leaf_tensors(model)
+    sizes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    kept: dict[tuple[str, int], torch.Tensor] = {}
+    replacement: dict[int, torch.Tensor] = {}
+    for (name, dim), positions in removed.items():
+        if name.startswith('output.'):
+            continue
+        if name not in tensors:
+            raise SliceError(f'the model has no parameter or buffer {name!r}, which the graph '
+                             'slices; analyze this model')
+        old = tensors[name]
+        if positions.max() >= sizes[name][dim]:
+            raise SliceError(f'{name!r} has shape {sizes[name]}, too small for the graph; '
+                             'analyze this model')
+        kept[name, dim] = complement(positions, sizes[name][dim])
+        current = replacement.get(id(old), old.detach())
+        replacement[id(old)] = current.index_select(dim, kept[name, dim].to(old.device))
+    for module in model.modules():
+        for store in (module._parameters, module._buffers):
+            for local, old in store.items():
+                if old is None or id(old) not in replacement:
+                    continue
+                new = replacement[id(old)]
+                if isinstance(old, nn.Parameter) and not isinstance(new, nn.Parameter):
+                    new = replacement[id(old)] = nn.Parameter(new, old.requires_grad)
+                store[local] = new
+    _fix(model, kept, sizes)
+    return model
+
+
+def _fix(model: nn.Module, kept: Positions, sizes: Mapping[str, tuple[int, ...]]) -> None:
+    touched = {name for name, _ in kept}
+    for path, module in reversed(list(model.named_modules())):
+        prefix = f'{path}.' if path else ''
+        if any(name.startswith(prefix) for name in touched):
+            fixer = find_fixer(module)
+            if fixer is not None:
+                fixer(module, Kept(kept, sizes, prefix))
+
+
+def slice_model(model: nn.Module, graph: Any, keep: Mapping[str, Any], check: bool = True
+                ) -> nn.Module:
+    """Return a copy of the model without the channels that are not kept.
+
+    Args:
+        model: The model the graph was made from, or one built alike.
+        graph: Its `ChannelGraph`.
+        keep: Unit name -> Boolean mask [num_channels]; a unit that is not named stays whole.
+        check: Compare the slices on random weights in float64 against the masked model.
+
+    Returns:
+        The sliced model, in the training mode of `model`; its `state_dict` loads into any model
+        built and sliced alike.
+
+    Raises:
+        SliceError: A bad `keep`, or the sliced model is not the masked one; the message names the
+            operator and source line that went wrong.
+    """
+    checked = check_keep(graph, keep)
+    removed = removed_positions(graph, checked)
+    if check and removed:
+        from .proof import check_slice  # proofs slice
+        check_slice(model, graph, checked)
+    return slice_tensors(model, removed)

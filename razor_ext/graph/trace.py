@@ -1,0 +1,279 @@
+"""Record a model's forward pass as a flat list of functional ATen calls on fake tensors."""
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import functools
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import functional_call, functionalize
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from .errors import TraceError
+
+_TORCH_ROOT = os.path.dirname(torch.__file__) + os.sep
+_SKIPPED_ROOTS = (_TORCH_ROOT, os.path.dirname(os.path.abspath(__file__)) + os.sep, '<')
+_PLAIN_OUTPUTS = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.Size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ref:
+    """A tensor of the trace, by number."""
+
+    number: int
+
+
+@dataclasses.dataclass
+class Call:
+    """One ATen call.
+
+    Args:
+        index: Position in the program.
+        name: Operator name without namespace `aten`, overload or in-place suffix.
+        inputs: Schema argument name -> literal, `Ref`, or (nested) list of them.
+        outputs: Numbers of the tensors it returns; None for a non-tensor.
+        many: Whether the operator returns a tuple or list.
+        source: 'file:line' of the innermost frame outside torch.
+    """
+
+    index: int
+    name: str
+    inputs: dict[str, Any]
+    outputs: tuple[int | None, ...]
+    many: bool
+    source: str
+
+    def __str__(self) -> str:
+        return f'{self.name} ({self.source})'
+
+
+@dataclasses.dataclass
+class Program:
+    """The recorded forward pass.
+
+    Args:
+        leaves: Parameter or buffer name -> tensor number.
+        arguments: Numbers of the input tensors.
+        outputs: Numbers of the output tensors, in pytree order.
+        calls: The ATen calls in execution order.
+        shapes: Shape of every tensor, by number.
+    """
+
+    leaves: dict[str, int]
+    arguments: tuple[int, ...]
+    outputs: tuple[int, ...]
+    calls: list[Call]
+    shapes: list[tuple[int, ...]]
+
+
+class _Recorder(TorchDispatchMode):
+    """Number every tensor that passes and keep the functional ATen calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[Call] = []
+        self.shapes: list[tuple[int, ...]] = []
+        self.last = ''
+        self._numbers: dict[int, int] = {}
+        self._alive: list[torch.Tensor] = []
+
+    def number(self, tensor: torch.Tensor) -> int:
+        known = self._numbers.get(id(tensor))
+        if known is None:
+            known = self._numbers[id(tensor)] = len(self.shapes)
+            self.shapes.append(tuple(tensor.shape))
+            self._alive.append(tensor)  # an id is unique only among living objects
+        return known
+
+    def _encode(self, value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return Ref(self.number(value))
+        if isinstance(value, (list, tuple)):
+            return [self._encode(item) for item in value]
+        return value
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.namespace == 'prim':
+            return func(*args, **(kwargs or {}))
+        self.last = f'{func} at {_source()}'
+        out = func(*args, **(kwargs or {}))
+        name, arguments = _schema(func)
+        inputs = dict(arguments)
+        for (key, _), value in zip(arguments, args):
+            inputs[key] = self._encode(value)
+        for key, value in (kwargs or {}).items():
+            inputs[key] = self._encode(value)
+        many = isinstance(out, (list, tuple))
+        outputs = tuple(
+            self.number(item) if isinstance(item, torch.Tensor) else None
+            for item in (out if many else (out, )))
+        source = self.last.rpartition(' at ')[2]
+        self.calls.append(Call(len(self.calls), name, inputs, outputs, many, source))
+        return out
+
+
+@functools.cache
+def _schema(func: Any) -> tuple[str, tuple[tuple[str, Any], ...]]:
+    schema = func._schema
+    namespace, _, name = schema.name.partition('::')
+    if not name.startswith('__') and name.endswith('_'):
+        name = name[:-1]
+    if namespace != 'aten':
+        name = f'{namespace}::{name}'
+    arguments = tuple((arg.name, arg.default_value if arg.has_default_value() else None)
+                      for arg in schema.arguments)
+    return name, arguments
+
+
+def _source() -> str:
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.startswith(_SKIPPED_ROOTS):
+        frame = frame.f_back
+    if frame is None:
+        return 'unknown line'
+    return f'{frame.f_code.co_filename}:{frame.f_lineno}'
+
+
+def structure_copy(model: nn.Module) -> nn.Module:
+    """Copy the modules of a model but not its parameters and buffers, which stay shared.
+
+    The copy is in eval mode and its SyncBN layers are ordinary batch norms.
+    """
+    memo = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    clone = copy.deepcopy(model, memo)
+    return _revert_sync_batchnorm(clone).eval()
+
+
+class _BatchNorm(nn.modules.batchnorm._BatchNorm):
+    """A batch norm of any rank, as SyncBN is."""
+
+    def _check_input_dim(self, input: torch.Tensor) -> None:
+        return
+
+
+def _revert_sync_batchnorm(module: nn.Module) -> nn.Module:
+    if isinstance(module, nn.SyncBatchNorm):
+        plain = _BatchNorm(module.num_features, module.eps, module.momentum, affine=False,
+                           track_running_stats=False)
+        plain.affine, plain.track_running_stats = module.affine, module.track_running_stats
+        plain._parameters, plain._buffers = module._parameters, module._buffers
+        return plain
+    for name, child in module.named_children():
+        plain = _revert_sync_batchnorm(child)
+        if plain is not child:
+            module._modules[name] = plain
+    return module
+
+
+def leaf_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return every parameter and buffer by name; a shared tensor appears once."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
+def bind_inputs(model: nn.Module, example_inputs: Any) -> tuple[tuple, dict[str, Any]]:
+    """Turn a tensor, a tuple of arguments or a dict of keyword arguments into a call.
+
+    OpenMMLab models demand `data_samples` in `forward` even where it is not used; a plain call
+    gives None for it.
+    """
+    if isinstance(example_inputs, Mapping):
+        args, kwargs = (), dict(example_inputs)
+    elif isinstance(example_inputs, (tuple, list)):
+        args, kwargs = tuple(example_inputs), {}
+    elif isinstance(example_inputs, torch.Tensor):
+        args, kwargs = (example_inputs, ), {}
+    else:
+        raise TypeError('example_inputs must be a tensor, a tuple of arguments or a dict of '
+                        f'keyword arguments, not {type(example_inputs).__name__}')
+    parameters = list(inspect.signature(model.forward).parameters.values())
+    for parameter in parameters[len(args):]:
+        if parameter.name == 'data_samples' and parameter.default is inspect.Parameter.empty:
+            kwargs.setdefault('data_samples', None)
+    return args, kwargs
+
+
+@contextlib.contextmanager
+def _no_fused_attention_module() -> Iterator[None]:
+    """Make `nn.MultiheadAttention` run its ordinary operators in eval mode."""
+    backend = getattr(torch.backends, 'mha', None)
+    if backend is None or not hasattr(backend, 'set_fastpath_enabled'):
+        yield
+        return
+    before = backend.get_fastpath_enabled()
+    backend.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        backend.set_fastpath_enabled(before)
+
+
+def trace(model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Program:
+    """Record the ATen calls of `model(*args, **kwargs)` without computing anything.
+
+    In-place writes, also through views, are made functional, so every tensor has one value.
+
+    Args:
+        model: A `structure_copy`.
+        args: Positional arguments.
+        kwargs: Keyword arguments.
+
+    Returns:
+        The program.
+
+    Raises:
+        TraceError: The forward pass failed on fake tensors, for example because Python control
+            flow depends on tensor values; the message names the operator and source line.
+    """
+    recorder = _Recorder()
+    fake_mode = FakeTensorMode(allow_non_fake_inputs=True)
+    state = {name: fake_mode.from_tensor(tensor) for name, tensor in leaf_tensors(model).items()}
+    flat, spec = pytree.tree_flatten((args, kwargs))
+    flat = [fake_mode.from_tensor(x) if isinstance(x, torch.Tensor) else x for x in flat]
+    leaves = {name: recorder.number(tensor) for name, tensor in state.items()}
+    arguments = tuple(recorder.number(x) for x in flat if isinstance(x, torch.Tensor))
+    others: list[Any] = []
+
+    def run(state: dict[str, torch.Tensor], tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+        supply = iter(tensors)
+        values = [next(supply) if isinstance(x, torch.Tensor) else x for x in flat]
+        call_args, call_kwargs = pytree.tree_unflatten(values, spec)
+        out = functional_call(model, state, call_args, call_kwargs)
+        leaves_out = pytree.tree_leaves(out)
+        others.extend(x for x in leaves_out if not isinstance(x, torch.Tensor))
+        return [x for x in leaves_out if isinstance(x, torch.Tensor)]
+
+    tensors = [x for x in flat if isinstance(x, torch.Tensor)]
+    try:
+        with torch.no_grad(), _no_fused_attention_module(), fake_mode, recorder:
+            outs = functionalize(run)(state, tensors)
+    except Exception as error:
+        raise TraceError(_explain(error, recorder.last)) from error
+    for item in others:
+        if not isinstance(item, _PLAIN_OUTPUTS):
+            raise TraceError(f'the model returns an object of type {type(item).__name__}, in which '
+                             'output tensors cannot be found; call it in a mode that returns '
+                             'tensors (mode="tensor" for OpenMMLab models)')
+    outputs = tuple(recorder.number(x) for x in outs)
+    return Program(leaves, arguments, outputs, recorder.calls, recorder.shapes)
+
+
+def _explain(error: Exception, last: str) -> str:
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__)
+              if not frame.filename.startswith(_SKIPPED_ROOTS)]
+    where = 'unknown'
+    if frames:
+        where = f'{frames[-1].filename}:{frames[-1].lineno} ({frames[-1].line})'
+    text = str(error).strip().splitlines()
+    return (f'the model cannot be traced: {type(error).__name__}: {text[0] if text else ""}; '
+            f'last operator {last or "none"}, source line {where}. Python control flow must not '
+            'depend on tensor values, and the example inputs must be ones the model accepts.')

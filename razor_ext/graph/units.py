@@ -1,0 +1,139 @@
+"""Channel units: which positions of which parameters live and die together."""
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from .flow import Flow
+
+Slot = tuple  # (leaf name, dimension)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class UnitMember:
+    """One dimension of one parameter or buffer that takes part in a unit.
+
+    Args:
+        name: Dotted name of the parameter or buffer.
+        dim: The dimension.
+        indices: LongTensor [num_channels, k]; row c holds the positions along `dim` that belong to
+            channel c.
+        role: 'out' where the positions produce the channel (weight rows, bias, norm affine and
+            running statistics), 'in' where they consume it.
+    """
+
+    name: str
+    dim: int
+    indices: torch.Tensor
+    role: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ChannelUnit:
+    """A set of channels that are interchangeable, each prunable by itself.
+
+    Args:
+        name: MMRazor's unit name, `<first output module>_(start, end)_<num_channels>`.
+        num_channels: Number of channels.
+        members: The dimensions that make up each channel.
+        outputs: The same for model outputs that were declared free to shrink, named `output.<i>`.
+        macs_per_channel: Multiply-accumulates of the traced input saved by removing one channel
+            while everything else is whole.
+        params_per_channel: Parameters saved likewise.
+    """
+
+    name: str
+    num_channels: int
+    members: tuple[UnitMember, ...]
+    outputs: tuple[UnitMember, ...] = ()
+    macs_per_channel: int = 0
+    params_per_channel: int = 0
+
+
+@dataclasses.dataclass
+class Block:
+    """A unit before it has a name: its classes, and where each lives.
+
+    Args:
+        roots: Canonical element id of each channel.
+        slots: Slot -> positions [num_channels, k]; contractions are slots named by number.
+    """
+
+    roots: np.ndarray
+    slots: dict[Slot, np.ndarray]
+
+
+def collect(flow: Flow, free_outputs: Mapping[int, Sequence[int]]) -> list[Block]:
+    """Group the live ids of a finished pass into blocks of interchangeable channels.
+
+    Channels belong to one block when they appear equally often in the same dimensions of the same
+    leaves and of the same contractions.
+    """
+    ids, slots, roots, positions, owners = flow.ids, [], [], [], []
+
+    def add(slot: Slot, axis) -> None:
+        if not ids.live(axis):
+            return
+        live = np.flatnonzero(ids.live_mask(axis))
+        slots.append(slot)
+        roots.append(ids.elements(axis)[live])
+        positions.append(live)
+        owners.append(np.full(len(live), len(slots) - 1))
+
+    seen = set()
+    for name, value in flow.leaves.items():
+        for dim, axis in enumerate(value.dims):
+            if axis is not None:
+                add((name, dim), axis)
+                seen.add(id(ids.root(axis)))
+    has_leaf = len(slots)
+    for i, dims in free_outputs.items():
+        value = flow.values[flow.program.outputs[i]]
+        for dim in dims:
+            axis = value.dims[dim % len(value.shape)]
+            if axis is not None:
+                add((f'output.{i}', dim % len(value.shape)), axis)
+    for i, contraction in enumerate(flow.contractions):
+        for j, axis in enumerate(contraction.axes):
+            if id(ids.root(axis)) not in seen:
+                add((i, j), axis)
+    if not has_leaf:
+        return []
+    return _group(slots, np.concatenate(roots), np.concatenate(positions),
+                  np.concatenate(owners), has_leaf)
+
+
+def _group(slots: list[Slot], roots: np.ndarray, positions: np.ndarray, owners: np.ndarray,
+           has_leaf: int) -> list[Block]:
+    """Sort (root, slot, position) triples into blocks of equal signature."""
+    names, roots = np.unique(roots, return_inverse=True)
+    touched = np.zeros(len(names), bool)
+    touched[roots[owners < has_leaf]] = True
+    pairs, counts = np.unique(roots * len(slots) + owners, return_counts=True)
+    signatures: dict[int, list[tuple[int, int]]] = {}
+    for root, slot, count in zip(*(pair.tolist() for pair in (
+            pairs // len(slots), pairs % len(slots), counts))):
+        if touched[root]:
+            signatures.setdefault(root, []).append((slot, count))
+    by_signature: dict[tuple, list[int]] = {}
+    for root, signature in signatures.items():
+        by_signature.setdefault(tuple(signature), []).append(root)
+    block_of = np.full(len(names), -1)
+    ordered = list(by_signature.items())
+    for number, (_, members) in enumerate(ordered):
+        block_of[members] = number
+    order = np.lexsort((positions, roots, owners, block_of[roots]))
+    order = order[block_of[roots[order]] >= 0]
+    blocks, start = [], 0
+    for signature, members in ordered:
+        rows = np.sort(np.asarray(members))
+        table: dict[Slot, np.ndarray] = {}
+        for slot, count in signature:
+            stop = start + len(members) * count
+            table[slots[slot]] = positions[order[start:stop]].reshape(len(members), count)
+            start = stop
+        blocks.append(Block(names[rows], table))
+    return blocks
