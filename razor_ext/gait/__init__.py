@@ -1,5 +1,5 @@
 """Gait recognition: GaitBase and GaitGL under MMEngine, judged by OpenGait's protocols."""
-from . import models
+from . import datasets, evaluation, models
 from .structures import GaitDataSample
 
-__all__ = ['GaitDataSample', 'models']
+__all__ = ['GaitDataSample', 'datasets', 'evaluation', 'models']

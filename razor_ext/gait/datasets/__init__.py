@@ -1,0 +1,16 @@
+from .augment import EraseSequence, FlipSequence, PerspectiveSequence, RotateSequence
+from .dataset import CASIABDataset, Gait3DDataset, GaitDataset, GREWDataset, OUMVLPDataset
+from .demo import GaitDemoDataset
+from .pickle_io import SequenceError, load_pickle
+from .samplers import TripletBatchSampler
+from .store import SequenceKey, SilhouetteStore, is_store, write_store
+from .transforms import CropSides, LoadSilhouettes, PackGaitInputs, SampleFrames
+from .tree import read_partition, scan_tree
+
+__all__ = [
+    'CASIABDataset', 'CropSides', 'EraseSequence', 'FlipSequence', 'GREWDataset', 'Gait3DDataset',
+    'GaitDataset', 'GaitDemoDataset', 'LoadSilhouettes', 'OUMVLPDataset', 'PackGaitInputs',
+    'PerspectiveSequence', 'RotateSequence', 'SampleFrames', 'SequenceError', 'SequenceKey',
+    'SilhouetteStore', 'TripletBatchSampler', 'is_store', 'load_pickle', 'read_partition',
+    'scan_tree', 'write_store',
+]

@@ -1,0 +1,132 @@
+"""Loading, frame sampling and packing of silhouette sequences."""
+from __future__ import annotations
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.registry import TRANSFORMS
+
+from ..structures import GaitDataSample
+from .pickle_io import SequenceError, check_frames, load_pickle
+from .store import SequenceKey, open_store
+
+
+@TRANSFORMS.register_module()
+class LoadSilhouettes(BaseTransform):
+    """Read ``frames``, uint8 ``[s, h, w]``, from a pickle or a store.
+
+    Args:
+        min_frames (int): Sequences with fewer frames are refused.
+    """
+
+    def __init__(self, min_frames: int = 1) -> None:
+        self.min_frames = min_frames
+
+    def transform(self, results: dict) -> dict:
+        """Add ``frames``."""
+        if results['store'] is None:
+            frames = load_pickle(results['path'])
+        else:
+            key = SequenceKey(results['subject'], results['condition'], results['view'])
+            frames = check_frames(open_store(results['store']).read(key), results['path'])
+        if len(frames) < self.min_frames:
+            raise SequenceError(f'{results["path"]}: {len(frames)} frames are fewer than '
+                                f'min_frames={self.min_frames}')
+        results['frames'] = frames
+        return results
+
+
+def sample_indices(total: int, count: int, ordered: bool, skip: int = 0) -> np.ndarray:
+    """Draw frames of a sequence.
+
+    Args:
+        total (int): Frames of the sequence.
+        count (int): Frames to draw.
+        ordered (bool): Draw a sorted subset of a window of ``count + skip`` frames, for which a
+            short sequence is played again (GaitPart, CVPR 2020); otherwise any frames, twice only
+            if there are too few (GaitSet, AAAI 2019).
+        skip (int): Frames of the window left out.
+
+    Returns:
+        np.ndarray: int64 ``[count]``.
+    """
+    if not ordered:
+        return np.random.choice(total, count, replace=total < count)
+    window = count + skip
+    played = -(-window // total) * total if total < window else total
+    start = np.random.randint(played - window + 1)
+    return (start + np.sort(np.random.choice(window, count, replace=False))) % total
+
+
+@TRANSFORMS.register_module()
+class SampleFrames(BaseTransform):
+    """Choose the frames of a sequence.
+
+    Args:
+        mode (str): ``'fixed'`` draws ``num_frames``; ``'unfixed'`` draws a number between
+            ``min_frames`` and ``max_frames``; ``'all'`` takes the first ``limit``.
+        ordered (bool): See :func:`sample_indices`.
+        num_frames (int): For ``'fixed'``.
+        min_frames (int): For ``'unfixed'``.
+        max_frames (int): For ``'unfixed'``, included.
+        skip (int): See :func:`sample_indices`.
+        limit (int): For ``'all'``.
+    """
+
+    def __init__(self, mode: str = 'fixed', ordered: bool = False, num_frames: int = 30,
+                 min_frames: int = 10, max_frames: int = 50, skip: int = 0,
+                 limit: int = 720) -> None:
+        if mode not in ('fixed', 'unfixed', 'all'):
+            raise ValueError(f"mode must be 'fixed', 'unfixed' or 'all', not {mode!r}")
+        if min(num_frames, min_frames, limit) < 1 or max_frames < min_frames or skip < 0:
+            raise ValueError(f'impossible frame counts: num_frames={num_frames}, min_frames='
+                             f'{min_frames}, max_frames={max_frames}, skip={skip}, limit={limit}')
+        self.mode = mode
+        self.ordered = ordered
+        self.num_frames = num_frames
+        self.min_frames = min_frames
+        self.max_frames = max_frames
+        self.skip = skip
+        self.limit = limit
+
+    def transform(self, results: dict) -> dict:
+        """Replace ``frames`` by a copy of the chosen ones."""
+        frames = results['frames']
+        if self.mode == 'all':
+            results['frames'] = np.array(frames[:self.limit])
+            return results
+        count = self.num_frames
+        if self.mode == 'unfixed':
+            count = np.random.randint(self.min_frames, self.max_frames + 1)
+        results['frames'] = frames[sample_indices(len(frames), count, self.ordered, self.skip)]
+        return results
+
+
+@TRANSFORMS.register_module()
+class CropSides(BaseTransform):
+    """Cut the empty margins of square silhouettes: 10 columns each side of 64, 20 of 128."""
+
+    def transform(self, results: dict) -> dict:
+        """Crop ``frames`` to 44 columns per 64."""
+        width = results['frames'].shape[2]
+        if width < 64:
+            raise SequenceError(f'{results["path"]}: silhouettes {width} wide, expected at least '
+                                '64 (drop CropSides if they are cropped already)')
+        cut = width // 64 * 10
+        results['frames'] = results['frames'][:, :, cut:width - cut]
+        return results
+
+
+@TRANSFORMS.register_module()
+class PackGaitInputs(BaseTransform):
+    """Pack into ``inputs``, uint8 ``[1, s, h, w]``, and a :class:`GaitDataSample`."""
+
+    META_KEYS = ('sample_idx', 'path', 'subject', 'condition', 'view')
+
+    def transform(self, results: dict) -> dict:
+        """Return ``dict(inputs, data_samples)``."""
+        frames = np.ascontiguousarray(results['frames'])
+        sample = GaitDataSample(metainfo={k: results[k] for k in self.META_KEYS})
+        sample.set_metainfo({'num_frames': len(frames)})
+        sample.set_field(torch.tensor(results['label']), 'gt_label')
+        return {'inputs': torch.from_numpy(frames)[None], 'data_samples': sample}

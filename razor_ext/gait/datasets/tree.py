@@ -1,0 +1,56 @@
+"""The published directory layout: ``<subject>/<condition>/<view>/<one>.pkl``."""
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from .store import SequenceKey
+
+
+def scan_tree(root: str | Path) -> Iterator[tuple[SequenceKey, str]]:
+    """Yield every sequence of a tree, in sorted order, with the path of its pickle.
+
+    A view directory without a pickle yields an empty path.
+
+    Raises:
+        FileNotFoundError: If the root does not exist.
+        ValueError: If a directory holds several pickles, for which the layout has no meaning.
+    """
+    if not os.path.isdir(root):
+        raise FileNotFoundError(f'silhouette root {root} is no directory')
+    for subject in _directories(root):
+        for condition in _directories(subject.path):
+            for view in _directories(condition.path):
+                files = sorted(e.path for e in os.scandir(view.path) if e.name.endswith('.pkl'))
+                if len(files) > 1:
+                    raise ValueError(f'{view.path} holds {len(files)} pickles; keep the '
+                                     'silhouettes of a sequence in one')
+                key = SequenceKey(subject.name, condition.name, view.name)
+                yield key, files[0] if files else ''
+
+
+def _directories(path: str | Path) -> list[os.DirEntry]:
+    return sorted((e for e in os.scandir(path) if e.is_dir()), key=lambda e: e.name)
+
+
+def read_partition(path: str | Path) -> dict[str, list[str]]:
+    """Read a partition file: JSON with ``TRAIN_SET``, ``TEST_SET`` and perhaps ``PROBE_SET``.
+
+    Raises:
+        FileNotFoundError: If it does not exist.
+        ValueError: If it is not such a file, or a subject is in both sets.
+    """
+    try:
+        partition = json.loads(Path(path).read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f'{path}: no JSON: {error}') from error
+    for name in ('TRAIN_SET', 'TEST_SET'):
+        ids = partition.get(name) if isinstance(partition, dict) else None
+        if not isinstance(ids, list) or not all(isinstance(i, str) for i in ids):
+            raise ValueError(f'{path}: {name} must be a list of subject names')
+    both = sorted(set(partition['TRAIN_SET']) & set(partition['TEST_SET']))
+    if both:
+        raise ValueError(f'{path}: {len(both)} subjects are in both sets, such as {both[:3]}')
+    return partition

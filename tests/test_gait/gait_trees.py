@@ -1,0 +1,33 @@
+"""Small data sets on disk for the gait tests."""
+from __future__ import annotations
+
+import json
+import pickle
+
+import numpy as np
+
+PIPELINE = [{'type': 'LoadSilhouettes'}, {'type': 'SampleFrames', 'num_frames': 5},
+            {'type': 'CropSides'}, {'type': 'PackGaitInputs'}]
+
+
+def write_tree(root, subjects, conditions, views, frames=6, train=None, size=64, protocol=4):
+    """Write `root/silhouettes` and `root/partition.json`; returns {key: frames}."""
+    rng = np.random.default_rng(0)
+    written = {}
+    for s in subjects:
+        for c in conditions:
+            for v in views:
+                x = rng.integers(0, 256, (frames, size, size), dtype=np.uint8)
+                folder = root / 'silhouettes' / s / c / v
+                folder.mkdir(parents=True)
+                (folder / f'{v}.pkl').write_bytes(pickle.dumps(x, protocol))
+                written[s, c, v] = x
+    train = list(subjects) if train is None else list(train)
+    (root / 'partition.json').write_text(json.dumps(
+        {'TRAIN_SET': train, 'TEST_SET': [s for s in subjects if s not in train]}))
+    return written
+
+
+def dataset_cfg(root, kind='GaitDataset', pipeline=PIPELINE, path='silhouettes', **kwargs):
+    return {'type': kind, 'data_root': str(root), 'ann_file': 'partition.json',
+            'data_prefix': {'path': path}, 'pipeline': pipeline, **kwargs}

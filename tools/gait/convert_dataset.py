@@ -1,0 +1,55 @@
+"""Turn a tree of silhouette pickles into a memory-mapped store, once.
+
+The store holds plain bytes and an index, so nothing is unpickled afterwards, and all workers of a
+machine share one copy in the page cache. Point ``data_prefix=dict(path=...)`` at it.
+"""
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+import numpy as np
+from mmengine.utils import track_iter_progress
+
+from razor_ext.gait.datasets import (
+    SequenceError,
+    SequenceKey,
+    load_pickle,
+    scan_tree,
+    write_store,
+)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('source', help='root of the pickle tree <subject>/<condition>/<view>/*.pkl')
+    parser.add_argument('target', help='directory of the store, which must not exist yet')
+    parser.add_argument('--on-corrupt', choices=('raise', 'skip'), default='raise',
+                        help='stop at an unreadable sequence, or report it and leave it out')
+    return parser.parse_args()
+
+
+def sequences(source: str, on_corrupt: str) -> Iterator[tuple[SequenceKey, np.ndarray]]:
+    """Yield every sequence of a tree."""
+    for key, path in track_iter_progress(list(scan_tree(source))):
+        try:
+            if not path:
+                raise SequenceError(f'{source}/{"/".join(key)}: the directory holds no pickle')
+            yield key, load_pickle(path)
+        except SequenceError as error:
+            if on_corrupt == 'raise':
+                raise
+            print(f'\nleft out: {error}')
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        count = write_store(args.target, sequences(args.source, args.on_corrupt))
+    except (SequenceError, FileExistsError, FileNotFoundError) as error:
+        raise SystemExit(f'error: {error}') from error
+    print(f'\n{count} sequences in {args.target}')
+
+
+if __name__ == '__main__':
+    main()
