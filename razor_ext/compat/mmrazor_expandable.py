@@ -1,6 +1,7 @@
 """MMRazor's expandable operators, which pad a pruned model to a divisor."""
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import types
@@ -13,16 +14,16 @@ from .repair import RepairSpec
 _EXPANDABLE = 'mmrazor.models.utils.expandable_utils'
 
 
-def _replaced_types(unit_class: type) -> set[type]:
-    """Return the module types a unit replaces, by letting it prepare nothing."""
-    seen: set[type] = set()
-    recorder = types.SimpleNamespace(
-        mutable_channel=None,
-        _replace_with_dynamic_ops=lambda model, replacements: seen.update(replacements),
-        _register_channel_container=lambda *args: None,
+def _replaces(unit_class: type, module: nn.Module) -> bool:
+    """Return whether a unit of this class replaces a module by a dynamic one."""
+    model = nn.Sequential(module)
+    unit = types.SimpleNamespace(
+        input_related=[types.SimpleNamespace(name='0', module=module)], output_related=[],
+        mutable_channel=None, _register_channel_container=lambda *args: None,
         _register_mutable_channel=lambda *args: None)
-    unit_class.prepare_for_pruning(recorder, nn.Identity())
-    return seen
+    unit._replace_with_dynamic_ops = functools.partial(unit_class._replace_with_dynamic_ops, unit)
+    unit_class.prepare_for_pruning(unit, model)
+    return model[0] is not module
 
 
 def make_sync_batch_norm_class() -> type:
@@ -46,7 +47,7 @@ def make_sync_batch_norm_class() -> type:
 def mend_sync_batch_norm() -> bool:
     """Let ExpandableUnit see SyncBatchNorm, which models have in a distributed run."""
     unit_class = importlib.import_module(f'{_EXPANDABLE}.unit').ExpandableUnit
-    if nn.SyncBatchNorm in _replaced_types(unit_class):
+    if _replaces(unit_class, nn.SyncBatchNorm(1)):
         return False
     expandable = make_sync_batch_norm_class()
     replace = unit_class._replace_with_dynamic_ops

@@ -1,0 +1,99 @@
+"""The record of repairs, and the list of them."""
+from __future__ import annotations
+
+import pytest
+
+from razor_ext import compat
+from razor_ext.compat import repair
+from razor_ext.compat.repair import RepairSpec, run_repair
+
+
+def make_spec(mend, package='torch', needs=()):
+    return RepairSpec('some-repair', package, 'a reason', mend, needs)
+
+
+def import_error():
+    raise ModuleNotFoundError("No module named 'xtcocotools'")
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize(('mend', 'package', 'needs', 'skip', 'state'), [
+    (lambda: True, 'torch', (), '', repair.APPLIED),
+    (lambda: False, 'torch', (), '', repair.NOT_NEEDED),
+    (import_error, 'no_such_package', (), '', repair.PACKAGE_MISSING),
+    (import_error, 'torch', ('no_such_package',), '', repair.PACKAGE_MISSING),
+    (import_error, 'torch', (), 'some-repair', repair.SKIPPED),
+    (import_error, 'torch', (), 'all', repair.SKIPPED),
+    (import_error, 'torch', (), '', repair.NOT_IMPORTABLE),
+])
+def test_state(mend, package, needs, skip, state):
+    record = run_repair(make_spec(mend, package, needs), frozenset([skip]))
+    assert record.state == state
+    assert record.reason == 'a reason'
+
+
+def test_unimportable_package_is_named_and_warned_about(caplog):
+    record = run_repair(make_spec(import_error), frozenset())
+    assert 'xtcocotools' in record.detail
+    assert 'check_env' in caplog.text
+
+
+def test_fault_of_a_repair_is_not_hidden():
+    def broken():
+        raise AttributeError('upstream changed')
+
+    with pytest.raises(AttributeError):
+        run_repair(make_spec(broken), frozenset())
+
+
+@pytest.mark.smoke
+def test_apply_records_every_repair_once():
+    records = compat.apply()
+    assert records is compat.apply()
+    assert [record.name for record in records] == [spec.name for spec in compat.specs()]
+    assert len({record.name for record in records}) == len(records)
+    assert {record.state for record in records} <= {repair.APPLIED, repair.NOT_NEEDED}
+
+
+def test_unknown_name_in_the_skip_variable_is_refused(run_python):
+    result = run_python('import razor_ext', skip='mmcv-opps')
+    assert result.returncode
+    assert "'mmcv-opps'" in result.stderr
+    assert 'mmcv-ops' in result.stderr
+
+
+HIDE = '''
+import importlib.abc, sys
+class Hide(importlib.abc.MetaPathFinder):
+    hidden = {hidden!r}
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in self.hidden:
+            raise ModuleNotFoundError(f'No module named {{name!r}}', name=name)
+sys.meta_path.insert(0, Hide())
+import importlib.util
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: (
+    None if name.partition('.')[0] in Hide.hidden else find(name, package))
+'''
+
+
+def test_import_without_openmmlab(run_python):
+    hidden = ('mmcv', 'mmdet', 'mmengine', 'mmpose', 'mmrazor', 'mmdeploy', 'only_train_once')
+    result = run_python(HIDE.format(hidden=hidden) + '''
+import razor_ext
+states = {r.package: r.state for r in razor_ext.compat.apply()}
+assert states.pop('torch') == 'applied', states
+assert set(states.values()) == {'package missing'}, states
+''')
+    assert result.returncode == 0, result.stderr
+
+
+def test_import_without_mmpose(run_python):
+    result = run_python(HIDE.format(hidden=('mmpose',)) + '''
+import razor_ext
+states = {r.name: r.state for r in razor_ext.compat.apply()}
+assert states['mmrazor-rtm-head'] == 'package missing', states
+assert states['mmrazor-sync-batch-norm'] == 'applied', states
+import mmrazor.models
+''')
+    assert result.returncode == 0, result.stderr
