@@ -14,11 +14,12 @@ KEYPOINTS = (
 
 # Which parts show each point, and how far the point lies below their surface at most (statures).
 _LIMBS = {'shoulder': (('chest', 'upper_arm{}'), .065),
-          'elbow': (('upper_arm{}', 'forearm{}'), .04), 'wrist': (('forearm{}', 'hand{}'), .035), 'hip': (('pelvis', 'thigh{}'), .085),
+          'elbow': (('upper_arm{}', 'forearm{}'), .04),
+          'wrist': (('forearm{}', 'hand{}'), .035), 'hip': (('pelvis', 'thigh{}'), .085),
           'knee': (('thigh{}', 'shin{}'), .055), 'ankle': (('shin{}', 'foot{}'), .04),
           'big_toe': (('foot{}',), .035), 'small_toe': (('foot{}',), .035),
           'heel': (('foot{}',), .04), 'eye': (('face',), .022), 'ear': (('face',), .028)}
-_MIDDLE = {'nose': (('face',), .025), 'head': (('face', 'hair'), .04),
+_MIDDLE = {'nose': (('face',), .025), 'head': (('face', 'hair'), .07),
            'neck': (('neck', 'chest'), .06), 'hip': (('pelvis', 'chest'), .11)}
 
 
@@ -46,7 +47,7 @@ def landmarks(figure: Figure) -> np.ndarray:
     h, width, depth = p['head_h'], p['head_w'], p['head_d']
     points = {
         'nose': at('head', 'head', x=1.12 * depth + .009, z=-.25 * h),
-        'head': at('head', 'head', z=h), 'neck': at('sternum', 'chest', z=.015),
+        'head': at('head', 'head', z=.94 * h), 'neck': at('sternum', 'chest', z=.015),
         'hip': at('pelvis')}
     for sign, name, side in ((1, 'left', 'L'), (-1, 'right', 'R')):
         points[f'{name}_eye'] = at('head', 'head', x=.86 * depth, y=.42 * sign * width, z=.10 * h)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
@@ -39,8 +38,10 @@ def test_layout_of_a_sequence():
 def test_other_processes_draw_the_same():
     here = [_digest(key) for key in KEYS]
     assert len(set(here)) == len(KEYS)
-    with ProcessPoolExecutor(2, mp_context=get_context('spawn')) as pool:
-        assert list(pool.map(_digest, reversed(KEYS))) == here[::-1]
+    with get_context('fork').Pool(2) as pool:
+        assert pool.map(_digest, KEYS[::-1], chunksize=1) == here[::-1]
+    with get_context('spawn').Pool(1) as pool:
+        assert pool.map(_digest, KEYS[:3]) == here[:3]
 
 
 def test_every_part_of_the_key_counts():
