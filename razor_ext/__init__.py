@@ -11,7 +11,9 @@ compat.apply()
 
 # Sub-packages that register modules, with the packages they cannot be imported without.
 REGISTERING = (
+    ('algorithms', ('mmengine', 'mmrazor')),
     ('gait', ('mmengine',)),
+    ('pose', ('mmengine', 'mmpose')),
 )
 
 for _name, _needs in REGISTERING:

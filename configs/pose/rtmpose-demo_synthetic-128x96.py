@@ -1,0 +1,89 @@
+# RTMPose made small, for two cores and two minutes: the same blocks, fewer of them and narrower.
+_base_ = [
+    'mmpose::body_2d_keypoint/rtmpose/coco/rtmpose-s_8xb256-420e_coco-256x192.py',
+    '../_base_/datasets/synthetic_people_17.py',
+]
+
+max_epochs = 10
+base_lr = 3e-3
+train_cfg = dict(max_epochs=max_epochs, val_interval=5)
+optim_wrapper = dict(optimizer=dict(lr=base_lr, weight_decay=.01), clip_grad=dict(max_norm=10.))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=.01, by_epoch=False, begin=0, end=60),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min=base_lr * .01,
+        begin=0,
+        end=max_epochs,
+        T_max=max_epochs,
+        by_epoch=True,
+        convert_to_iter_based=True),
+]
+
+codec = dict(
+    type='SimCCLabel',
+    input_size=(96, 128),
+    sigma=(3.4, 3.9),
+    simcc_split_ratio=2.0,
+    normalize=False,
+    use_dark=False)
+
+model = dict(
+    backbone=dict(
+        deepen_factor=.167,
+        widen_factor=.25,
+        norm_cfg=dict(type='BN'),
+        init_cfg=dict(
+            _delete_=True,
+            type='Kaiming',
+            layer='Conv2d',
+            a=5**.5,
+            distribution='uniform',
+            mode='fan_in',
+            nonlinearity='leaky_relu')),
+    head=dict(
+        in_channels=256,
+        input_size=codec['input_size'],
+        in_featuremap_size=(3, 4),
+        gau_cfg=dict(hidden_dims=128, s=64),
+        decoder=codec),
+    test_cfg=dict(flip_test=False))
+
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='GetBBoxCenterScale'),
+    dict(type='RandomFlip', direction='horizontal'),
+    dict(type='RandomBBoxTransform', shift_factor=.05, scale_factor=[.85, 1.2], rotate_factor=25),
+    dict(type='TopdownAffine', input_size=codec['input_size']),
+    dict(type='GenerateTarget', encoder=codec),
+    dict(type='PackPoseInputs'),
+]
+val_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='GetBBoxCenterScale'),
+    dict(type='TopdownAffine', input_size=codec['input_size']),
+    dict(type='PackPoseInputs'),
+]
+
+# Mostly one person, mostly walking or standing: what so small a model can learn so soon.
+scene = dict(
+    size=(120, 160), people=(1, 1), stature=(.75, .95), variety=.35, roll=5., occlusion=.15,
+    clutter=.5, degrade=.6)
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=2,
+    persistent_workers=True,
+    dataset=dict(_delete_=True, **_base_.people_train, pipeline=train_pipeline))
+val_dataloader = dict(
+    batch_size=64,
+    num_workers=1,
+    persistent_workers=True,
+    dataset=dict(_delete_=True, **_base_.people_val, pipeline=val_pipeline))
+train_dataloader['dataset'].update(num_images=2400, scene=scene)
+val_dataloader['dataset'].update(num_images=300, scene=scene)
+test_dataloader = val_dataloader
+
+val_evaluator = dict(_delete_=True, type='CocoMetric')
+test_evaluator = val_evaluator
+custom_hooks = []
+default_hooks = dict(logger=dict(interval=25))
