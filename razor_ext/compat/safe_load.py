@@ -5,12 +5,13 @@ types are allowed here; anything else is refused by name. There is no silent fal
 """
 from __future__ import annotations
 
-import collections
 import importlib
 import importlib.util
 import os
 import pickle
+import re
 import types
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from typing import IO, Any, Callable, Union
 
 import numpy as np
@@ -46,19 +47,19 @@ def allowed_types() -> dict[str, Any]:
     from mmengine.logging import HistoryBuffer
 
     dtype_classes = {type(np.dtype(code)) for code in np.typecodes['All']}
-    plain = (HistoryBuffer, np.ndarray, np.dtype, collections.defaultdict, set, frozenset, slice,
-             dict, list, tuple, *dtype_classes)
+    plain = (HistoryBuffer, np.ndarray, np.dtype, *dtype_classes)
     named = {f'{found.__module__}.{found.__qualname__}': found for found in plain}
     return {**named, **_numpy_functions(), 'builtins.getattr': _history_statistic}
 
 
-def _history_statistic(owner: Any, name: str) -> Callable:
+def _history_statistic(*arguments: Any) -> Callable:
     """Stand for the `getattr` by which a HistoryBuffer names its statistics, and for no other."""
     from mmengine.logging import HistoryBuffer
 
-    if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
-        raise pickle.UnpicklingError(f'getattr({owner!r}, {name!r}) is not allowed')
-    return getattr(HistoryBuffer, name)
+    if (len(arguments) != 2 or arguments[0] is not HistoryBuffer
+            or str(arguments[1]) not in ('min', 'max', 'mean', 'current')):
+        raise pickle.UnpicklingError(f'getattr{arguments!r} is not allowed')
+    return getattr(HistoryBuffer, str(arguments[1]))
 
 
 def _restricted_pickle(allowed: dict[str, Any], refused: set[str]) -> types.SimpleNamespace:
@@ -67,6 +68,9 @@ def _restricted_pickle(allowed: dict[str, Any], refused: set[str]) -> types.Simp
     class Unpickler(pickle.Unpickler):
 
         def find_class(self, module: str, name: str) -> Any:
+            # Old pickle protocols write the names of Python 2.
+            module, name = NAME_MAPPING.get((module, name),
+                                            (IMPORT_MAPPING.get(module, module), name))
             full_name = f'{module}.{name}'
             if full_name not in allowed:
                 refused.add(full_name)
@@ -97,17 +101,8 @@ def _load_weights_only(file: FileLike, map_location: Any, allowed: dict[str, Any
         try:
             return torch.load(file, map_location=map_location, weights_only=True)
         except pickle.UnpicklingError as error:
-            refused.update(_names_in(file, error))
+            refused.update(re.findall(r'GLOBAL ([\w.]+)', str(error)))
             raise
-
-
-def _names_in(file: FileLike, error: Exception) -> list[str]:
-    try:
-        if hasattr(file, 'seek'):
-            file.seek(0)
-        return torch.serialization.get_unsafe_globals_in_checkpoint(file)
-    except ValueError:  # not a zip file: torch cannot list its types
-        return [str(error).partition('\n')[0]]
 
 
 def _name_of(file: FileLike) -> str:
@@ -136,16 +131,21 @@ def safe_load(file: FileLike, map_location: Any = None, *,
         allow_unsafe = os.environ.get(UNSAFE_VARIABLE) == '1'
     if allow_unsafe:
         return torch.load(file, map_location=map_location, weights_only=False)
-    lists_types = hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint')
-    load = _load_weights_only if lists_types else _load_restricted
+    # This function came together with allowlist entries under another name than the type's own.
+    has_allowlist = hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint')
+    load = _load_weights_only if has_allowlist else _load_restricted
     refused: set[str] = set()
     try:
         return load(file, map_location, allowed_types(), refused)
-    except (RuntimeError, EOFError) as error:
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except (RuntimeError, EOFError, OSError) as error:
         raise RuntimeError(f'{_name_of(file)} could not be read: {error}') from error
     except pickle.UnpicklingError as error:
-        what = ', '.join(sorted(refused)) or str(error)
+        reason = str(error).rpartition('WeightsUnpickler error:')[2].strip().partition('\n')[0]
+        what = f'it holds {", ".join(sorted(refused))}' if refused else reason
         raise UnsafeCheckpointError(
-            f'{_name_of(file)} was not loaded: it is damaged, or holds {what}, which could run '
-            f'code when unpickled. If you trust where it comes from, set {UNSAFE_VARIABLE}=1 (or '
-            f'pass allow_unsafe=True to razor_ext.compat.safe_load).') from error
+            f'{_name_of(file)} was not loaded: {what}. Only tensors, arrays, plain Python values '
+            'and log histories are; anything else could run code. If you trust where the file '
+            f'comes from, set {UNSAFE_VARIABLE}=1 (or pass allow_unsafe=True to '
+            'razor_ext.compat.safe_load).') from error

@@ -1,6 +1,8 @@
 """Padding a pruned model to a divisor with MMRazor's expandable operators."""
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 from torch import nn
@@ -10,31 +12,26 @@ from razor_ext.compat import mmrazor_expandable
 
 pytest.importorskip('mmrazor')
 
-NET = '''
-from torch import nn
 
 class Net(nn.Sequential):
-    def __init__(self, norm, channels=11):
-        super().__init__(nn.Conv2d(3, channels, 3), norm(channels), nn.ReLU(),
-                         nn.Conv2d(channels, 4, 1))
+    """Convolutions around one norm of 11 channels."""
 
-class ChannelsOfFive(Net):
-    def __init__(self):
-        super().__init__(nn.BatchNorm2d)
-        self[0] = nn.Conv2d(5, 11, 3)
-'''
-exec(NET)
+    def __init__(self, norm: type, in_channels: int = 3) -> None:
+        super().__init__(nn.Conv2d(in_channels, 11, 3), norm(11), nn.ReLU(), nn.Conv2d(11, 4, 1))
 
-PAD = NET + '''
+
+PAD = f'''
+from torch import nn
+{inspect.getsource(Net)}
 from mmrazor.models.utils.expandable_utils import make_channel_divisible
-model = {model}
+model = Net({{arguments}})
 print(make_channel_divisible(model, divisor=8), model[0].out_channels)
 '''
 MMRAZOR = ('mmcv-ops', 'mmrazor-quantization')
 
 
 def test_sync_batch_norm_fault(run_repaired):
-    result = run_repaired(PAD.format(model='Net(nn.SyncBatchNorm)'), keep=MMRAZOR)
+    result = run_repaired(PAD.format(arguments='nn.SyncBatchNorm'), keep=MMRAZOR)
     assert result.stdout.strip().endswith('{} 11'), result.stderr
 
 
@@ -44,7 +41,7 @@ def test_padding_keeps_the_function(norm):
     from mmrazor.models.utils.expandable_utils import make_channel_divisible
 
     torch.manual_seed(0)
-    model = Net(norm)  # noqa: F821
+    model = Net(norm)
     model[1].running_mean.uniform_()
     model[1].running_var.uniform_(0.5, 2)
     nn.init.uniform_(model[1].weight)
@@ -60,7 +57,7 @@ def test_padding_keeps_the_function(norm):
 
 
 def test_demo_input_fault(run_repaired):
-    result = run_repaired(PAD.format(model='ChannelsOfFive()'), keep=MMRAZOR)
+    result = run_repaired(PAD.format(arguments='nn.BatchNorm2d, 5'), keep=MMRAZOR)
     assert result.returncode
     assert 'make_channel_divisible' in result.stderr
 
@@ -72,7 +69,7 @@ def test_demo_input_of_the_first_trace_is_used(as_instance):
     from mmrazor.models.utils.expandable_utils import make_channel_divisible
     from mmrazor.structures.subnet.fix_subnet import export_fix_subnet, load_fix_subnet
 
-    model = ChannelsOfFive()  # noqa: F821
+    model = Net(nn.BatchNorm2d, in_channels=5)
     settings = dict(demo_input=(1, 5, 16, 16), tracer_type='FxTracer')
     mutator = ChannelMutator(
         parse_cfg=ChannelAnalyzer(**settings) if as_instance
