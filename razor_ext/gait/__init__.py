@@ -1,5 +1,5 @@
 """Gait recognition: GaitBase and GaitGL under MMEngine, judged by OpenGait's protocols."""
-from . import datasets, evaluation, models
+from . import datasets, evaluation, hooks, models
 from .structures import GaitDataSample
 
-__all__ = ['GaitDataSample', 'datasets', 'evaluation', 'models']
+__all__ = ['GaitDataSample', 'datasets', 'evaluation', 'hooks', 'models']

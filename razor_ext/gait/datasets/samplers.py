@@ -40,7 +40,7 @@ class TripletBatchSampler(Sampler):
                              f'subjects={subjects}')
         self.batch_size = batch_size
         self.subjects = subjects
-        self.seed = sampler.seed
+        self.sampler = sampler
         self.num_sequences = len(labels)
 
     def __len__(self) -> int:
@@ -49,7 +49,7 @@ class TripletBatchSampler(Sampler):
 
     def __iter__(self) -> Iterator[list[int]]:
         """Yield this rank's share of one batch after another."""
-        rng = np.random.default_rng(self.seed)
+        rng = np.random.default_rng(self.sampler.seed)
         count = self.batch_size // self.subjects
         while True:
             chosen = rng.choice(len(self.indices), self.subjects, replace=False)

@@ -59,17 +59,18 @@ class GaitResNet(FrameBackbone):
         channels (Sequence[int]): Channels of the four stages; the stem has those of the first.
         strides (Sequence[int]): Stride of each stage's first block.
         blocks (Sequence[int]): Blocks per stage; (1, 1, 1, 1) is ResNet-9.
+        stem_stride (int): Stride of the stem; 2 quarters the cost.
         init_cfg (dict, optional): MMEngine weight initialisation.
     """
 
     def __init__(self, in_channels: int = 1, channels: Sequence[int] = (64, 128, 256, 512),
                  strides: Sequence[int] = (1, 2, 2, 1), blocks: Sequence[int] = (1, 1, 1, 1),
-                 init_cfg: dict | None = None) -> None:
+                 stem_stride: int = 1, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         if not len(channels) == len(strides) == len(blocks):
             raise ValueError('GaitResNet needs channels, strides and blocks of one length, got '
                              f'{tuple(channels)}, {tuple(strides)} and {tuple(blocks)}')
-        self.conv1 = nn.Conv2d(in_channels, channels[0], 3, 1, 1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, channels[0], 3, stem_stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels[0])
         self.relu = nn.ReLU(inplace=True)
         self.num_stages = len(channels)
