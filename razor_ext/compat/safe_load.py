@@ -5,6 +5,8 @@ types are allowed here; anything else is refused by name. There is no silent fal
 """
 from __future__ import annotations
 
+import codecs
+import collections
 import importlib
 import importlib.util
 import os
@@ -47,9 +49,12 @@ def allowed_types() -> dict[str, Any]:
     from mmengine.logging import HistoryBuffer
 
     dtype_classes = {type(np.dtype(code)) for code in np.typecodes['All']}
-    plain = (HistoryBuffer, np.ndarray, np.dtype, *dtype_classes)
+    # The first line is what newer releases of torch allow by themselves.
+    plain = (collections.Counter, bytearray, set, complex, torch.device, torch.Size,
+             HistoryBuffer, np.ndarray, np.dtype, *dtype_classes)
     named = {f'{found.__module__}.{found.__qualname__}': found for found in plain}
-    return {**named, **_numpy_functions(), 'builtins.getattr': _history_statistic}
+    return {**named, **_numpy_functions(), '_codecs.encode': codecs.encode,
+            'builtins.getattr': _history_statistic}
 
 
 def _history_statistic(*arguments: Any) -> Callable:
