@@ -1,0 +1,57 @@
+"""Checkpoints that must fill the model."""
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from razor_ext.deploy.checks import DeployError, load_strictly, read_weights
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+
+
+def write(path, content):
+    torch.save(content, path)
+    return path
+
+
+@pytest.mark.smoke
+def test_weights_are_loaded(model, tmp_path):
+    other = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    state = {f'module.{key}': value for key, value in other.state_dict().items()}
+    state['quantizer.d'] = torch.ones(1)
+    load_strictly(model, write(tmp_path / 'a.pth', {'state_dict': state}))
+    assert torch.equal(model[0].weight, other[0].weight)
+
+
+def test_missing_weights_name_a_wrapped_model(model, tmp_path):
+    state = {f'architecture.{key}': value for key, value in model.state_dict().items()}
+    with pytest.raises(DeployError, match=r'lacks 0\.weight.*architecture\.0\.weight'):
+        load_strictly(model, write(tmp_path / 'a.pth', {'state_dict': state}))
+
+
+def test_other_shapes_are_refused_and_change_nothing(model, tmp_path):
+    before = model[0].weight.clone()
+    state = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).state_dict()
+    state['1.bias'] = torch.zeros(5)
+    with pytest.raises(DeployError, match=r'1\.bias \(5,\) instead of \(4,\)'):
+        load_strictly(model, write(tmp_path / 'a.pth', {'state_dict': state}))
+    assert torch.equal(model[0].weight, before)
+
+
+@pytest.mark.parametrize('content', [{'epoch': 3}, {'state_dict': {}}, [1, 2]])
+def test_checkpoint_without_weights(tmp_path, content):
+    with pytest.raises(DeployError, match='no `state_dict`'):
+        read_weights(write(tmp_path / 'a.pth', content))
+
+
+def test_missing_and_damaged_checkpoint(model, tmp_path):
+    with pytest.raises(DeployError, match='does not exist'):
+        read_weights(tmp_path / 'a.pth')
+    path = write(tmp_path / 'a.pth', {'state_dict': model.state_dict()})
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(DeployError, match='cannot be read'):
+        read_weights(path)
