@@ -15,7 +15,7 @@ def parse_args() -> argparse.Namespace:
     add_common_arguments(parser)
     parser.add_argument(
         '--resume', nargs='?', const='auto',
-        help='resume from this checkpoint, or without a value from the latest in the work directory')
+        help='resume from this checkpoint; without a value, from the latest in the work directory')
     parser.add_argument('--amp', action='store_true', help='train with automatic mixed precision')
     parser.add_argument('--no-validate', action='store_true',
                         help='do not evaluate checkpoints during training')

@@ -1,8 +1,8 @@
 """Config keys that nobody reads are errors.
 
-A misspelt section (`optim_wraper`, `geta_optimizer_cfg`) is silently ignored by a Runner: the run trains, and
-does something else than was asked. A top-level name of a config file counts as read if the Runner
-takes it, a registered reader does, or some file of the same inheritance chain uses it.
+A misspelt section (`optim_wraper`, `geta_optimizer_cfg`) is silently ignored by a Runner: the run
+trains, and does something else than was asked. A top-level name of a config file counts as read if
+the Runner or the calling tool takes it, or some file of the same inheritance chain uses it.
 """
 from __future__ import annotations
 
@@ -21,11 +21,9 @@ from mmengine.runner import Runner
 
 #: Read by mmengine's Config, by the tools, or by OpenMMLab conventions around the Runner.
 KNOWN_KEYS = frozenset({
-    '_base_', 'custom_imports', 'default_scope', 'file_client_args', 'backend_args', 'auto_scale_lr',
-    'preprocess_cfg', 'env_cfg', 'log_processor', 'log_level', 'visualizer', 'randomness',
-    'experiment_name', 'work_dir', 'load_from', 'resume', 'launcher', 'model_wrapper_cfg',
-    'find_unused_parameters', 'sync_bn', 'activation_checkpointing', 'compile', 'cfg',
-    'runner_type', 'strategy', 'fp16', 'vis_backends', 'dataset_info', 'data_root', 'dataset_type',
+    '_base_', 'activation_checkpointing', 'auto_scale_lr', 'backend_args', 'compile',
+    'custom_imports', 'default_scope', 'find_unused_parameters', 'preprocess_cfg', 'runner_type',
+    'sync_bn',
 })
 
 _TEMPLATE = re.compile(r'{{\s*_base_\.([\w.]+)\s*}}')

@@ -1,4 +1,4 @@
-"""fix_subnet.json: MMRazor's flat `{unit name: channels kept}`, read strictly and written atomically."""
+"""fix_subnet.json: MMRazor's flat `{unit name: channels kept}`, read strictly, written whole."""
 from __future__ import annotations
 
 import difflib

@@ -1,7 +1,7 @@
 """Cached channel indices for dynamic layers.
 
-MMRazor indexes weights by boolean masks in every forward: a synchronisation with the device and a slow
-scatter in the backward. Masks change only when something is pruned, so the positions are kept here.
+MMRazor indexes weights by boolean masks in every forward: a synchronisation with the device and a
+slow scatter in the backward. Masks change only when something is pruned, so the positions are kept.
 """
 from __future__ import annotations
 

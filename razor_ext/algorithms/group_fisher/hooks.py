@@ -1,4 +1,4 @@
-"""Hooks of a GroupFisher run: the structure, the resources, and the checkpoints at the thresholds."""
+"""Hooks of a GroupFisher run: structure, resources, and the checkpoints at the thresholds."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -94,14 +94,14 @@ def checkpoint_names(resource_type: str, thresholds: Sequence[float]) -> dict[fl
     """
     for digits in range(2, 17):
         names = {thr: f'{resource_type}_{thr:.{digits}f}.pth' for thr in thresholds}
-        if len(set(names.values())) == len(names):
+        if len(set(names.values())) == len(thresholds):
             return names
     raise ValueError(f'save_ckpt_thr holds a threshold twice: {list(thresholds)}')
 
 
 @HOOKS.register_module(force=True)
 class ResourceInfoHook(Hook):
-    """Follows the resources left, saves a checkpoint at each threshold and ends the run at the last.
+    """Follows the resources left, saves a checkpoint at each threshold, ends the run at the last.
 
     Args:
         demo_input: makes the sample on which resources are measured, or its config.
@@ -145,7 +145,7 @@ class ResourceInfoHook(Hook):
                          outputs: dict | None = None) -> None:
         """Save what the last pruning has reached."""
         _sync_averaged_structure(runner)
-        if not self.pending or runner.iter % self.interval and not self._last_iter(runner):
+        if not self.pending or (runner.iter % self.interval and not self._last_iter(runner)):
             return
         ratio = self._ratio(runner)
         runner.visualizer.add_scalar(f'prune/{self.resource_type}_left', ratio, step=runner.iter)

@@ -113,7 +113,7 @@ class GroupFisherChannelMutator(upstream.GroupFisherChannelMutator):
         return current[resource_type] / self.resource.dense[resource_type]
 
     def smallest_ratio(self) -> float:
-        """Return the share of the FLOPs left if every unit is pruned as far as it may be."""
+        """Return the share of the FLOPs left with every unit pruned as far as it may be."""
         floors = {unit.name: self._candidate(unit, self.importances([unit])[0]).smallest()
                   for unit in self._prunable}
         return self.resource.evaluate(floors)['flops'] / self.resource.dense['flops']
@@ -142,7 +142,7 @@ class GroupFisherChannelMutator(upstream.GroupFisherChannelMutator):
         """
         infos = [unit.batch_fisher(num_samples) for unit in self._prunable]
         flat = torch.cat(infos) / (grad_scale * dist.get_world_size()) ** 2
-        # An overflowing mixed-precision step is dropped by the optimizer, and so are its statistics.
+        # An overflowing mixed-precision step is dropped by the optimizer: drop its statistics too.
         flat = torch.where(torch.isfinite(flat).all(), flat, torch.zeros_like(flat))
         dist.all_reduce(flat)
         for unit, info in zip(self._prunable, flat.split([info.numel() for info in infos])):

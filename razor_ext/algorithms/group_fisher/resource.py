@@ -1,9 +1,9 @@
 """FLOPs and parameters of a pruned structure in closed form.
 
-MMRazor runs the whole model each time it wants to know. A few passes at the start are enough: the cost of a
-convolution or linear layer is bilinear in its channel counts, everything else MMRazor counts is linear in
-them. The figures equal MMRazor's counters on the *static* model; its counter of a dynamic depthwise
-convolution divides by the dense group number and comes out too low.
+MMRazor runs the whole model each time it wants to know. A few passes at the start are enough: the
+cost of a convolution or linear layer is bilinear in its channel counts, everything else MMRazor
+counts is linear in them. The figures equal MMRazor's counters on the *static* model; its counter of
+a dynamic depthwise convolution divides by the dense group number and comes out too low.
 """
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from mmrazor.models.architectures.dynamic_ops import DynamicChannelMixin
 from mmrazor.models.mutables import DerivedMutable, MutableChannelContainer
 from mmrazor.models.mutables.mutable_channel.units import MutableChannelUnit
 from mmrazor.models.task_modules.estimators.counters.flops_params_counter import (
-    add_flops_params_counting_methods, is_supported_instance)
+    add_flops_params_counting_methods,
+    is_supported_instance,
+)
 from torch import Tensor, nn
 
 

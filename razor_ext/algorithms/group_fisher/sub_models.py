@@ -33,7 +33,7 @@ def load_pruned_weights(algorithm: GroupFisherAlgorithm) -> None:
     """Load the checkpoint of a pruning run, masks included, from the algorithm's init_cfg.
 
     Args:
-        algorithm: a freshly built algorithm with `init_cfg=dict(type='Pretrained', checkpoint=...)`.
+        algorithm: freshly built, with `init_cfg=dict(type='Pretrained', checkpoint=...)`.
 
     Raises:
         FileNotFoundError: the checkpoint does not exist.

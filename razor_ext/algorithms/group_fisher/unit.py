@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
 from mmengine.model.utils import _BatchNormXd
 from mmengine.utils.dl_utils.parrots_wrapper import SyncBatchNorm as EngineSyncBatchNorm
 from mmrazor.implementations.pruning.group_fisher import unit as upstream
@@ -11,8 +10,14 @@ from mmrazor.models.mutables import MutableChannelContainer
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
-from .ops import (FisherMixin, GroupFisherBatchNorm2d, GroupFisherBatchNormXd, GroupFisherConv2d,
-                  GroupFisherLinear, GroupFisherSyncBatchNorm)
+from .ops import (
+    FisherMixin,
+    GroupFisherBatchNorm2d,
+    GroupFisherBatchNormXd,
+    GroupFisherConv2d,
+    GroupFisherLinear,
+    GroupFisherSyncBatchNorm,
+)
 
 #: Layers that a GroupFisher run replaces, and by what.
 DYNAMIC_LAYERS: dict[type[nn.Module], type[nn.Module]] = {
