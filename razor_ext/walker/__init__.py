@@ -6,9 +6,10 @@ from .landmarks import KEYPOINTS, RULES
 from .rng import keyed_rng
 from .scene import Person, Scene, SceneOptions, render_scene
 from .silhouette import CONDITIONS, VIEWS, normalise, silhouette_sequence
+from .strip import silhouette_strip
 
 __all__ = [
     'CONDITIONS', 'KEYPOINTS', 'PARTS', 'RULES', 'VIEWS', 'Bag', 'Coat', 'Person', 'Scene',
     'SceneOptions', 'Subject', 'Walk', 'keyed_rng', 'normalise', 'render_scene', 'sample_subject',
-    'sample_walk', 'silhouette_sequence', 'walk_joints'
+    'sample_walk', 'silhouette_sequence', 'silhouette_strip', 'walk_joints'
 ]

@@ -1,0 +1,41 @@
+# RTMPose-t with Halpe's 26 keypoints on synthetic people, from scratch.
+_base_ = [
+    'mmpose::body_2d_keypoint/rtmpose/body8/rtmpose-t_8xb1024-700e_body8-halpe26-256x192.py',
+    '../_base_/datasets/synthetic_people_26.py',
+]
+
+model = dict(
+    backbone=dict(
+        norm_cfg=dict(type='BN'),
+        init_cfg=dict(
+            _delete_=True,
+            type='Kaiming',
+            layer='Conv2d',
+            a=5**.5,
+            distribution='uniform',
+            mode='fan_in',
+            nonlinearity='leaky_relu')))
+
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='GetBBoxCenterScale'),
+    dict(type='RandomFlip', direction='horizontal'),
+    dict(type='RandomHalfBody'),
+    dict(type='RandomBBoxTransform', scale_factor=[.6, 1.4], rotate_factor=80),
+    dict(type='TopdownAffine', input_size=_base_.codec.input_size),
+    dict(type='mmdet.YOLOXHSVRandomAug'),
+    dict(type='GenerateTarget', encoder=_base_.codec),
+    dict(type='PackPoseInputs'),
+]
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=2,
+    dataset=dict(_delete_=True, **_base_.people_train, pipeline=train_pipeline))
+val_dataloader = dict(
+    num_workers=2,
+    dataset=dict(_delete_=True, **_base_.people_val, pipeline=_base_.val_pipeline))
+test_dataloader = val_dataloader
+
+val_evaluator = [dict(type='CocoMetric'), dict(type='PCKAccuracy', thr=.1), dict(type='AUC')]
+test_evaluator = val_evaluator
+custom_hooks = []
