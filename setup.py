@@ -8,7 +8,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).resolve().parent
-MIM_ITEMS = ('tools', 'configs', 'model-index.yml')
+MIM_ITEMS = ('tools', 'configs', 'requirements', 'model-index.yml')
 
 
 def read_version() -> str:

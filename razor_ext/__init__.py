@@ -17,7 +17,7 @@ REGISTERING = (
 )
 
 for _name, _needs in REGISTERING:
-    if all(compat.is_installed(_package) for _package in _needs):
+    if all(compat.is_usable(_package) for _package in _needs):
         importlib.import_module(f'{__name__}.{_name}')
 
 __all__ = ['__version__', 'compat']

@@ -19,7 +19,14 @@ from . import (
     only_train_once,
     sync_batchnorm,
 )
-from .repair import Repair, RepairSpec, is_installed, run_repair, skipped_names
+from .repair import (
+    NOT_IMPORTABLE,
+    Repair,
+    RepairSpec,
+    is_installed,
+    run_repair,
+    skipped_names,
+)
 from .safe_load import UnsafeCheckpointError, safe_load
 
 # In this order: importing MMRazor's models needs those before mmrazor_demo_inputs.
@@ -44,4 +51,10 @@ def apply() -> tuple[Repair, ...]:
     return tuple(run_repair(spec, skip) for spec in specs())
 
 
-__all__ = ['Repair', 'UnsafeCheckpointError', 'apply', 'is_installed', 'safe_load', 'specs']
+def is_usable(package: str) -> bool:
+    """Return whether a package is installed and no repair found that it cannot be imported."""
+    return is_installed(package) and not any(
+        repair.package == package and repair.state == NOT_IMPORTABLE for repair in apply())
+
+
+__all__ = ['Repair', 'UnsafeCheckpointError', 'apply', 'is_usable', 'safe_load', 'specs']
