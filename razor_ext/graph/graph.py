@@ -14,9 +14,9 @@ from torch.utils import _pytree as pytree
 
 from .accounting import Polynomial, polynomials
 from .errors import NothingToPruneError
-from .flow import FREEZE, Flow
+from .flow import FREEZE, Flow, SplitSite
 from .naming import name_blocks
-from .proof import Prover, prove, random_keep, unproved
+from .proof import Prover, prove, unproved
 from .propagate import Frozen, propagate
 from .trace import Program, bind_inputs, leaf_tensors, structure_copy, trace
 from .units import ChannelUnit, UnitMember, collect
@@ -53,6 +53,7 @@ class ChannelGraph:
         total_macs: Multiply-accumulates of the traced input (convolutions, matrix products and
             fused attention).
         total_params: Number of parameters.
+        roots: For each unit the canonical ids of its channels.
     """
 
     def __init__(self, model: nn.Module, args: tuple, kwargs: dict[str, Any], program: Program,
@@ -81,6 +82,7 @@ class ChannelGraph:
                 name, len(block.roots), self._members(block, outputs=False),
                 self._members(block, outputs=True), self.total_macs - self._macs(less),
                 self.total_params - self._params(less)))
+        self.roots = [block.roots for block in blocks]
         self._index = {unit.name: i for i, unit in enumerate(self.units)}
 
     def _members(self, block: Any, outputs: bool) -> tuple[UnitMember, ...]:
@@ -264,22 +266,26 @@ def _verified(graph: ChannelGraph, build: Any) -> ChannelGraph:
     policy: dict[tuple[int, ...], int] = {}
     prover = Prover(graph.model, graph)
     failed = unproved(prover, graph.units)
-    sites = {site.signature: site.candidates for site in graph.flow.sites}
-    for signature, candidates in sites.items():
-        if not failed:
-            break
-        best, best_failed, best_policy = graph, failed, policy
-        for choice in (*candidates[1:], FREEZE):
+    for signature in dict.fromkeys(site.signature for site in graph.flow.sites):
+        site = next((site for site in graph.flow.sites if site.signature == signature), None)
+        if site is None or not _touches(graph, site, failed):
+            continue
+        for choice in (*site.candidates[1:], FREEZE):
             trial_policy = {**policy, signature: choice}
-            trial = build(trial_policy)
-            prover.graph = trial
+            prover.graph = trial = build(trial_policy)
             trial_failed = unproved(prover, trial.units)
-            if _worth(trial, trial_failed) > _worth(best, best_failed):
-                best, best_failed, best_policy = trial, trial_failed, trial_policy
-        graph, failed, policy = best, best_failed, best_policy
+            if _worth(trial, trial_failed) > _worth(graph, failed):
+                graph, failed, policy = trial, trial_failed, trial_policy
     if failed:
         graph.drop(failed)
     return graph
+
+
+def _touches(graph: ChannelGraph, site: SplitSite, names: Mapping[str, str]) -> bool:
+    """Whether any of the named units has channels in the split dimension."""
+    found = np.unique(graph.flow.ids.elements(site.axis))
+    return any(np.isin(roots, found).any()
+               for unit, roots in zip(graph.units, graph.roots) if unit.name in names)
 
 
 def _worth(graph: ChannelGraph, failed: Mapping[str, str]) -> tuple[int, int]:
@@ -302,5 +308,3 @@ def _why_nothing(graph: ChannelGraph) -> str:
     return ('nothing to prune: no channel of the model can be removed without changing what it '
             'computes or returns. What freezes the channels:\n' + '\n'.join(lines[:20]))
 
-
-__all__ = ['ChannelGraph', 'FrozenEntry', 'analyze', 'random_keep']

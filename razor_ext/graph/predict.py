@@ -1,6 +1,7 @@
 """Compare the trace of a sliced model with what the graph predicts of it."""
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from .errors import TraceError
-from .trace import structure_copy, trace
+from .trace import Call, Ref, structure_copy, trace
 
 
 def dead_ids(graph: Any, keep: Mapping[str, torch.Tensor]) -> np.ndarray:
@@ -24,33 +25,98 @@ def dead_ids(graph: Any, keep: Mapping[str, torch.Tensor]) -> np.ndarray:
     return np.unique(np.concatenate(parts))
 
 
-def predicted_shape(graph: Any, number: int, dead: np.ndarray) -> tuple[int, ...]:
-    """Shape that a tensor of the trace has once channels are removed."""
-    flow = graph.flow
-    value = flow.values[number]
-    return tuple(size if axis is None else int((~np.isin(flow.ids.elements(axis), dead)).sum())
-                 for size, axis in zip(value.shape, value.dims))
+def _alive(graph: Any, number: int, dim: int, dead: np.ndarray) -> np.ndarray | None:
+    """Which positions of a tensor's dimension survive; None for geometry."""
+    axis = graph.flow.values[number].dims[dim]
+    return None if axis is None else ~np.isin(graph.flow.ids.elements(axis), dead)
+
+
+def _units_at(graph: Any, number: int, dim: int) -> set[str]:
+    """Names of the units that have channels in a tensor's dimension."""
+    axis = graph.flow.values[number].dims[dim]
+    if axis is None:
+        return set()
+    found = np.unique(graph.flow.ids.elements(axis))
+    return {unit.name for unit, roots in zip(graph.units, graph.roots)
+            if np.isin(roots, found).any()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Mismatch:
+    """The first operator of a sliced model that is not as predicted.
+
+    Args:
+        text: Operator, source line and what differs.
+        units: Names of the units whose channels are in the dimensions that differ.
+    """
+
+    text: str
+    units: frozenset[str]
 
 
 def first_mismatch(graph: Any, keep: Mapping[str, torch.Tensor], sliced: nn.Module, args: tuple,
-                   kwargs: dict[str, Any]) -> str:
-    """Name the first operator of the sliced model whose result has not the predicted shape.
+                   kwargs: dict[str, Any]) -> Mismatch | None:
+    """Trace a sliced model and compare shapes and slice bounds with the graph's prediction.
 
     Returns:
-        '' if the shapes are all as predicted; then the positions differ, not the sizes.
+        None if all is as predicted, as far as the two traces can be compared.
     """
+    error: TraceError | None = None
     try:
         program = trace(structure_copy(sliced), args, kwargs)
-    except TraceError as error:
-        return str(error)
+    except TraceError as caught:
+        error, program = caught, caught.program
     dead = dead_ids(graph, keep)
     for old, new in zip(graph.program.calls, program.calls):
         if old.name != new.name:
-            return f'operator {old} became {new}'
-        for before, after in zip(old.outputs, new.outputs):
-            if before is None or after is None:
-                continue
-            expected, found = predicted_shape(graph, before, dead), program.shapes[after]
-            if expected != found:
-                return f'{old}: expected shape {expected}, got {found}'
-    return ''
+            return None  # a size of 1 may change the operators, so nothing can be compared
+        found = _compare(graph, old, new, program.shapes, dead)
+        if found is not None:
+            return found
+    if error is None:
+        return None
+    at = len(program.calls)
+    units: set[str] = set()
+    if at < len(graph.program.calls):  # the operator that failed has no result; blame its inputs
+        old = graph.program.calls[at]
+        for item in old.inputs.values():
+            for ref in item if isinstance(item, list) else [item]:
+                if isinstance(ref, Ref):
+                    rank = len(graph.program.shapes[ref.number])
+                    units.update(*(_units_at(graph, ref.number, dim) for dim in range(rank)))
+    return Mismatch(error.cause, frozenset(units))
+
+
+def _compare(graph: Any, old: Call, new: Call, shapes: list, dead: np.ndarray) -> Mismatch | None:
+    if old.name in ('slice', 'slice_scatter'):
+        source = old.inputs['self'].number
+        rank = len(graph.program.shapes[source])
+        dim = old.inputs['dim'] % rank
+        alive = _alive(graph, source, dim, dead)
+        if alive is not None:
+            start, stop = slice_bounds(old, len(alive))
+            expected = int(alive[:start].sum()), int(alive[:stop].sum())
+            got = slice_bounds(new, int(alive.sum()))
+            if expected != got and expected[0] != expected[1]:
+                return Mismatch(f'{old}: expected bounds {expected}, got {got}',
+                                frozenset(_units_at(graph, source, dim)))
+    for before, after in zip(old.outputs, new.outputs):
+        if before is None or after is None:
+            continue
+        units: set[str] = set()
+        expected = []
+        for dim, size in enumerate(graph.program.shapes[before]):
+            alive = _alive(graph, before, dim, dead)
+            expected.append(size if alive is None else int(alive.sum()))
+            if len(shapes[after]) <= dim or expected[-1] != shapes[after][dim]:
+                units |= _units_at(graph, before, dim)
+        if tuple(expected) != shapes[after]:
+            return Mismatch(f'{old}: expected shape {tuple(expected)}, got {shapes[after]}',
+                            frozenset(units))
+    return None
+
+
+def slice_bounds(call: Call, size: int) -> tuple[int, int]:
+    """Start and stop of a slice, normalised."""
+    start, stop, _ = slice(call.inputs['start'] or 0, call.inputs['end']).indices(size)
+    return start, max(start, stop)

@@ -14,8 +14,9 @@ from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
 from .errors import ProofError, SliceError
-from .slicing import complement, removed_positions, slice_tensors
-from .trace import _SKIPPED_ROOTS, leaf_tensors, structure_copy
+from .predict import Mismatch, first_mismatch
+from .slicing import Positions, complement, removed_positions, slice_tensors
+from .trace import SKIPPED_ROOTS, leaf_tensors, structure_copy
 from .units import ChannelUnit
 
 TOLERANCE = 1e-9
@@ -107,15 +108,8 @@ class Prover:
             that exceeds 1), and how far masking moved the output.
         """
         removed = removed_positions(self.graph, keep)
+        expected, moved = self.masked(removed)
         with torch.no_grad():
-            masked = {}
-            for name, tensor in self.state.items():
-                masked[name] = tensor
-            for (name, dim), positions in removed.items():
-                if name in masked:
-                    masked[name] = masked[name].index_fill(dim, positions.to(tensor.device), 0)
-            expected = outputs_of(self._call(self.model, masked))
-            moved = max((_distance(a, b) for a, b in zip(expected, self.base)), default=0.0)
             for (name, dim), positions in removed.items():
                 if name.startswith('output.'):
                     number = int(name.partition('.')[2])
@@ -128,28 +122,38 @@ class Prover:
                              f'not {[tuple(a.shape) for a in expected]}')
         return max((_distance(a, b) for a, b in zip(expected, found)), default=0.0), moved
 
-    def failure(self, keep: Mapping[str, torch.Tensor]) -> str:
-        """Return why the sliced model is not the masked one, or '' if it is."""
+    def masked(self, removed: Positions) -> tuple[list[torch.Tensor], float]:
+        """Return the outputs with every removed slice 0, and how far that moved them."""
+        state = dict(self.state)
+        for (name, dim), positions in removed.items():
+            if name in state:
+                state[name] = state[name].index_fill(dim, positions.to(state[name].device), 0)
+        with torch.no_grad():
+            outputs = outputs_of(self._call(self.model, state))
+        return outputs, max((_distance(a, b) for a, b in zip(outputs, self.base)), default=0.0)
+
+    def failure(self, keep: Mapping[str, torch.Tensor]) -> Mismatch | None:
+        """Return why the sliced model is not the masked one, or None if it is."""
+        reason = ''
         try:
             error, _ = self.compare(keep)
-        except Exception as exception:
-            frames = [frame for frame in traceback.extract_tb(exception.__traceback__)
-                      if not frame.filename.startswith(_SKIPPED_ROOTS)]
-            where = f' at {frames[-1].filename}:{frames[-1].lineno}' if frames else ''
-            text = str(exception).strip().splitlines()
-            return f'{type(exception).__name__}{where}: {text[0] if text else ""}'
-        if error <= TOLERANCE:
-            return ''
-        return self.locate(keep) or f'sliced and masked outputs differ by {error:.2g}'
-
-    def locate(self, keep: Mapping[str, torch.Tensor]) -> str:
-        """Name the first operator of the sliced model that is not the predicted one."""
-        from .predict import first_mismatch
+            if error > TOLERANCE:
+                reason = f'sliced and masked outputs differ by {error:.2g}'
+        except Exception as exception:  # any error of the sliced module is a failed proof
+            reason = describe(exception)
         sliced = slice_tensors(self.model, removed_positions(self.graph, keep))
-        return first_mismatch(self.graph, keep, sliced, self.args, self.kwargs)
+        found = first_mismatch(self.graph, keep, sliced, self.args, self.kwargs)
+        return found or (Mismatch(reason, frozenset()) if reason else None)
 
     def idle(self, units: Sequence[ChannelUnit]) -> list[ChannelUnit]:
         """Return the units on which the output does not depend: a proof says nothing of them."""
+        try:
+            return self._without_effect(units)
+        except RuntimeError:  # not differentiable, for example because of in-place writes
+            return [unit for unit in units if self.masked(removed_positions(self.graph, {
+                unit.name: torch.zeros(unit.num_channels, dtype=torch.bool)}))[1] == 0]
+
+    def _without_effect(self, units: Sequence[ChannelUnit]) -> list[ChannelUnit]:
         trainable = {name for name, tensor in self.model.named_parameters()
                      if tensor.is_floating_point()}
         parameters = {name: tensor.clone().requires_grad_(name in trainable)
@@ -182,6 +186,15 @@ class Prover:
                                    self.kwargs)
 
 
+def describe(exception: Exception) -> str:
+    """Return the error with the innermost source line outside torch."""
+    frames = [frame for frame in traceback.extract_tb(exception.__traceback__)
+              if not frame.filename.startswith(SKIPPED_ROOTS)]
+    where = f' at {frames[-1].filename}:{frames[-1].lineno}' if frames else ''
+    text = str(exception).strip().splitlines()
+    return f'{type(exception).__name__}{where}: {text[0] if text else ""}'
+
+
 def _distance(a: torch.Tensor, b: torch.Tensor) -> float:
     if a.numel() == 0:
         return 0.0
@@ -192,34 +205,52 @@ def _distance(a: torch.Tensor, b: torch.Tensor) -> float:
     return math.inf if math.isnan(distance) else distance
 
 
-def random_keep(units: Sequence[ChannelUnit], ratio: float, seed: int, uneven: bool = False
-                ) -> dict[str, torch.Tensor]:
-    """Choose channels at random.
+def choose(units: Sequence[ChannelUnit], shares: Sequence[float], seed: int,
+           leading: bool = False) -> dict[str, torch.Tensor]:
+    """Choose channels of each unit.
 
     Args:
         units: The units.
-        ratio: Share of each unit's channels to remove.
+        shares: Share of each unit's channels to remove; at least one goes and one stays, but a
+            share of 0 leaves the unit out.
         seed: Seed of the choice.
-        uneven: Let the share differ from unit to unit, around the ratio.
+        leading: Remove the first channels, which moves all others, instead of random ones.
+
+    Returns:
+        Unit name -> Boolean mask of the channels that stay.
     """
     generator = torch.Generator().manual_seed(seed)
     keep = {}
-    for unit in units:
-        share = ratio
-        if uneven:
-            share = ratio * (0.5 + torch.rand((), generator=generator).item())
-        lost = min(unit.num_channels - 1, max(1, round(unit.num_channels * min(share, 1.0))))
+    for unit, share in zip(units, shares):
+        order = torch.randperm(unit.num_channels, generator=generator)
+        lost = min(unit.num_channels - 1, max(1, round(unit.num_channels * share)))
         mask = torch.ones(unit.num_channels, dtype=torch.bool)
-        mask[torch.randperm(unit.num_channels, generator=generator)[:lost]] = False
-        keep[unit.name] = mask
+        mask[torch.arange(lost) if leading else order[:lost]] = False
+        if share > 0:
+            keep[unit.name] = mask
     return keep
+
+
+def telling_choices(units: Sequence[ChannelUnit]) -> list[dict[str, torch.Tensor]]:
+    """Choices of channels under which sizes that Python code holds show.
+
+    Units lose different shares, so that counts which happen to be equal are not taken for equal
+    ones: those that come close in the first choice are far apart in the second, which steps by the
+    golden ratio. The third leaves every other unit whole.
+    """
+    count = len(units)
+    even = [(i + 0.5) / count for i in range(count)]
+    golden = [(0.3 + 0.618033988749895 * i) % 1 for i in range(count)]
+    return [choose(units, even, seed=0, leading=True), choose(units, golden, seed=1),
+            choose(units, [0.5 * (i % 2) for i in range(count)], seed=2)]
 
 
 def prove(model: nn.Module, graph: Any, ratio: float, seed: int = 0) -> float:
     """See `ChannelGraph.prove`."""
     if not 0 < ratio < 1:
         raise ValueError(f'ratio must lie between 0 and 1, not {ratio}')
-    error, moved = Prover(model, graph, seed).compare(random_keep(graph.units, ratio, seed))
+    error, moved = Prover(model, graph, seed).compare(
+        choose(graph.units, [ratio] * len(graph.units), seed))
     if moved == 0:
         raise ProofError('masking changed nothing, so the comparison proves nothing; give '
                          'example inputs that reach the pruned channels')
@@ -228,43 +259,54 @@ def prove(model: nn.Module, graph: Any, ratio: float, seed: int = 0) -> float:
 
 def check_slice(model: nn.Module, graph: Any, keep: Mapping[str, torch.Tensor]) -> None:
     """Raise `SliceError` unless slicing this choice equals masking it."""
-    reason = Prover(model, graph).failure(keep)
-    if reason:
-        raise SliceError(f'slicing this choice of channels would change the model: {reason}. '
-                         'Register a fixer for the module that holds the size, or keep the unit '
-                         'whole')
+    mismatch = Prover(model, graph).failure(keep)
+    if mismatch is not None:
+        raise SliceError('slicing this choice of channels would change the model: '
+                         f'{mismatch.text}. Register a fixer for the module that holds the size, '
+                         'or keep the unit whole')
 
 
-def unproved(prover: Prover, units: Sequence[ChannelUnit], ratio: float = 0.5, seed: int = 0
-             ) -> dict[str, str]:
+def unproved(prover: Prover, units: Sequence[ChannelUnit]) -> dict[str, str]:
     """Find the units that must not be pruned because the real module does not follow.
 
-    All units are tried at once, with shares that differ from unit to unit; on failure the first
-    unit that breaks the proof is found by bisection and dropped, until the rest holds.
+    All units are tried at once. On failure the sliced module is traced, and the units in the first
+    dimension that is not as predicted are dropped; where no dimension tells, the first unit that
+    breaks the proof is found by bisection.
 
     Returns:
         Unit name -> reason.
     """
     failed = {unit.name: 'masking it changes no output, so nothing can be proved of it'
               for unit in prover.idle(units)}
-    keep = random_keep(units, ratio, seed, uneven=True)
-
-    def failure(chosen: Sequence[ChannelUnit]) -> str:
-        return prover.failure({unit.name: keep[unit.name] for unit in chosen})
-
-    good, rest = [], [unit for unit in units if unit.name not in failed]
-    while rest:
-        reason = failure(good + rest)
-        if not reason:
-            break
-        low, high = 0, len(rest)  # good + rest[:low] holds, good + rest[:high] fails
-        while high - low > 1:
-            middle = (low + high) // 2
-            text = failure(good + rest[:middle])
-            if text:
-                high, reason = middle, text
-            else:
-                low = middle
-        failed[rest[low].name] = reason
-        good, rest = good + rest[:low], rest[high:]
+    for keep in telling_choices(units):
+        names = [name for name in keep if name not in failed]
+        failed.update(_failing(prover, names, keep))
     return failed
+
+
+def _failing(prover: Prover, names: Sequence[str], keep: Mapping[str, torch.Tensor]
+             ) -> Iterator[tuple[str, str]]:
+    """Yield units, with reasons, until the proof holds for the rest."""
+
+    def failure(chosen: Sequence[str]) -> Mismatch | None:
+        return prover.failure({name: keep[name] for name in chosen})
+
+    rest = list(names)
+    while rest:
+        mismatch = failure(rest)
+        if mismatch is None:
+            return
+        blamed = [name for name in rest if name in mismatch.units]
+        if not blamed:
+            low, high = 0, len(rest)  # rest[:low] holds, rest[:high] fails
+            while high - low > 1:
+                middle = (low + high) // 2
+                found = failure(rest[:middle])
+                if found is None:
+                    low = middle
+                else:
+                    high, mismatch = middle, found
+            blamed = [rest[low]]
+        for name in blamed:
+            rest.remove(name)
+            yield name, mismatch.text

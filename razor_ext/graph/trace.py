@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import functools
 import inspect
+import logging
 import os
 import sys
 import traceback
@@ -22,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from .errors import TraceError
 
 _TORCH_ROOT = os.path.dirname(torch.__file__) + os.sep
-_SKIPPED_ROOTS = (_TORCH_ROOT, os.path.dirname(os.path.abspath(__file__)) + os.sep, '<')
+SKIPPED_ROOTS = (_TORCH_ROOT, os.path.dirname(os.path.abspath(__file__)) + os.sep, '<')
 _PLAIN_OUTPUTS = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.Size)
 
 
@@ -137,7 +138,7 @@ def _schema(func: Any) -> tuple[str, tuple[tuple[str, Any], ...]]:
 
 def _source() -> str:
     frame = sys._getframe(2)
-    while frame is not None and frame.f_code.co_filename.startswith(_SKIPPED_ROOTS):
+    while frame is not None and frame.f_code.co_filename.startswith(SKIPPED_ROOTS):
         frame = frame.f_back
     if frame is None:
         return 'unknown line'
@@ -217,6 +218,17 @@ def _no_fused_attention_module() -> Iterator[None]:
         backend.set_fastpath_enabled(before)
 
 
+@contextlib.contextmanager
+def _no_fake_tensor_log() -> Iterator[None]:
+    """Keep the fake tensor's own log silent; a failure is raised as `TraceError`."""
+    logger = logging.getLogger('torch._subclasses.fake_tensor')
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
 def trace(model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Program:
     """Record the ATen calls of `model(*args, **kwargs)` without computing anything.
 
@@ -254,10 +266,15 @@ def trace(model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Program:
 
     tensors = [x for x in flat if isinstance(x, torch.Tensor)]
     try:
-        with torch.no_grad(), _no_fused_attention_module(), fake_mode, recorder:
+        with torch.no_grad(), _no_fused_attention_module(), _no_fake_tensor_log(), fake_mode, \
+                recorder:
             outs = functionalize(run)(state, tensors)
     except Exception as error:
-        raise TraceError(_explain(error, recorder.last)) from error
+        partial = Program(leaves, arguments, (), recorder.calls, recorder.shapes)
+        cause = _explain(error, recorder.last)
+        raise TraceError(f'the model cannot be traced: {cause}. Python control flow must not '
+                         'depend on tensor values, and the example inputs must be ones the model '
+                         'accepts', cause, partial) from error
     for item in others:
         if not isinstance(item, _PLAIN_OUTPUTS):
             raise TraceError(f'the model returns an object of type {type(item).__name__}, in which '
@@ -269,11 +286,10 @@ def trace(model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Program:
 
 def _explain(error: Exception, last: str) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__)
-              if not frame.filename.startswith(_SKIPPED_ROOTS)]
+              if not frame.filename.startswith(SKIPPED_ROOTS)]
     where = 'unknown'
     if frames:
         where = f'{frames[-1].filename}:{frames[-1].lineno} ({frames[-1].line})'
     text = str(error).strip().splitlines()
-    return (f'the model cannot be traced: {type(error).__name__}: {text[0] if text else ""}; '
-            f'last operator {last or "none"}, source line {where}. Python control flow must not '
-            'depend on tensor values, and the example inputs must be ones the model accepts.')
+    return (f'{type(error).__name__}: {text[0] if text else ""}; last operator {last or "none"}, '
+            f'source line {where}')

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from razor_ext.graph.proof import choose
+
 
 def conv_bn(cin: int, cout: int, kernel: int = 3, stride: int = 1, groups: int = 1,
             act: bool = True) -> nn.Sequential:
@@ -140,7 +142,6 @@ def mmpose_config(relative: str):
 
 def mmpose_model(relative: str) -> nn.Module:
     """Build a pose estimator from one of mmpose's own configs."""
-    import razor_ext  # noqa: F401, I001 (repairs mmcv before mmpose is imported)
     import mmpose.models  # noqa: F401
     from mmengine.registry import init_default_scope
     from mmpose.registry import MODELS
@@ -154,3 +155,11 @@ def rtmpose(size: str = 's', data: str = 'coco') -> nn.Module:
         return mmpose_model(f'rtmpose/coco/rtmpose-{size}_8xb256-420e_coco-256x192.py')
     batch = {'t': '8xb1024', 's': '8xb1024', 'm': '8xb512'}[size]
     return mmpose_model(f'rtmpose/body8/rtmpose-{size}_{batch}-700e_body8-halpe26-256x192.py')
+
+
+def random_keep(units, ratio: float, seed: int, uneven: bool = False) -> dict[str, torch.Tensor]:
+    """Choose channels at random; uneven shares lie between half and one and a half of the ratio."""
+    generator = torch.Generator().manual_seed(seed)
+    shares = [ratio * (0.5 + torch.rand((), generator=generator).item() if uneven else 1)
+              for _ in units]
+    return choose(units, shares, seed)

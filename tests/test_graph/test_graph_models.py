@@ -3,10 +3,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from graph_nets import ClipNet, FrameNet, ResNet, rtmpose
+from graph_nets import ClipNet, FrameNet, ResNet, random_keep, rtmpose
 
 from razor_ext.graph import analyze, slice_model
-from razor_ext.graph.proof import random_keep
 
 MMRAZOR_UNITS = [
     'backbone.stem.0.conv_(0, 16)_16', 'backbone.stem.1.conv_(0, 16)_16',
