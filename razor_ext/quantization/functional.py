@@ -79,26 +79,14 @@ def project_log_d(log_d: Tensor, log_q_m: Tensor, log_t: Tensor | None,
     return torch.minimum(torch.maximum(log_d, span - high), span - low)
 
 
-class _RoundSTE(torch.autograd.Function):
-    """round() with the gradient of the identity."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
-        return x.round()
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
-        return grad
-
-
-def zero_point(zero_ratio: Tensor, levels: Tensor) -> Tensor:
+def zero_point(zero_ratio: Tensor, d: Tensor, q_m: Tensor) -> Tensor:
     """Return the affine zero point z = round(zero_ratio * L), an integer in [0, L].
 
     Args:
-        zero_ratio: share of the range that lies below zero; clamped to [0, 1].
-        levels: L of the grid.
+        zero_ratio: share of the range that lies below zero; limited to [0, 1].
+        d, q_m: step and width of the range.
     """
-    return _RoundSTE.apply(zero_ratio.clamp(0, 1) * levels.round())
+    return (zero_ratio.detach().clamp(0, 1) * (q_m / d).detach().round()).round()
 
 
 def _wide(x: Tensor) -> Tensor:
@@ -206,7 +194,7 @@ def _trains(*tensors: Tensor | None) -> bool:
 
 
 def fake_quantize(x: Tensor, d: Tensor, q_m: Tensor, t: Tensor | None = None,
-                  scheme: str = 'signed', zero: Tensor | None = None,
+                  scheme: str = 'signed', zero_ratio: Tensor | None = None,
                   grad_scale: Tensor | None = None) -> Tensor:
     """Return x_Q in floating point, with the gradients of the module docstring.
 
@@ -215,8 +203,9 @@ def fake_quantize(x: Tensor, d: Tensor, q_m: Tensor, t: Tensor | None = None,
         d, q_m: positive step and clipping range (affine: width of the range), broadcast with x.
         t: positive exponent of one element; None is 1 and takes a cheaper way.
         scheme: 'signed', 'unsigned' or 'affine'.
-        zero: zero point of the affine scheme, see `zero_point`.
-        grad_scale: factor of the gradients of d, q_m, t and zero, see `lsq_grad_scale`.
+        zero_ratio: share of an affine range that lies below zero; it learns as the low end
+            -zero_ratio * q_m would, and acts through `zero_point`.
+        grad_scale: factor of the gradients of d, q_m, t and zero_ratio, see `lsq_grad_scale`.
 
     Returns:
         Tensor of the shape and type of x.
@@ -232,7 +221,10 @@ def fake_quantize(x: Tensor, d: Tensor, q_m: Tensor, t: Tensor | None = None,
             return _PowerRound.apply(x, d, q_m, t, signed, grad_scale)
         return _round_to(power_clip(_wide(x), q_m, t, signed), d, x.dtype)
     if scheme == 'affine':
-        low = -zero * d
+        low = -zero_point(zero_ratio, d, q_m) * d.detach()
+        if _trains(q_m, zero_ratio):
+            free = -zero_ratio * q_m
+            low = free + (low - free).detach()
         high = q_m + low
     else:
         low, high = -q_m if scheme == 'signed' else torch.zeros_like(q_m), q_m
@@ -241,14 +233,16 @@ def fake_quantize(x: Tensor, d: Tensor, q_m: Tensor, t: Tensor | None = None,
     return _round_to(clip(_wide(x), low, high), d, x.dtype)
 
 
-def lsq_grad_scale(elements: int, levels: Tensor) -> Tensor:
+@torch.no_grad()
+def lsq_grad_scale(elements: int, top: Tensor, d: Tensor) -> Tensor:
     """Return 1 / sqrt(elements * L), LSQ's gradient scale for step sizes (arXiv:1902.08153).
 
     Args:
         elements: values that share one step (activations: of one sample).
-        levels: L of the grid.
+        top: end of the grid, q_m^t.
+        d: step.
     """
-    return (levels.detach() * elements).rsqrt()
+    return (d / (top * elements)).sqrt()
 
 
 def to_integers(x_q: Tensor, d: Tensor) -> Tensor:

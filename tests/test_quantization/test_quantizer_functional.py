@@ -75,14 +75,16 @@ def test_unsigned_and_affine_gradients():
 
     x.grad = None
     d, q_m, ratio = scales(0.1, 1.5, 0.34)
-    z = QF.zero_point(ratio, q_m.detach() / d.detach())
-    assert z.item() == 5
-    QF.fake_quantize(x, d, q_m, scheme='affine', zero=z).backward(g)
+    assert QF.zero_point(ratio, d, q_m).item() == 5
+    QF.fake_quantize(x, d, q_m, scheme='affine', zero_ratio=ratio).backward(g)
     below, above = x < -0.5, x > 1.0
     torch.testing.assert_close(x.grad, g * ~(below | above))
-    torch.testing.assert_close(q_m.grad, g[above].sum().view(1))
-    # Both ends move with the offset: d(low) = d(high) = -d * dz = -d * L * d(ratio).
+    torch.testing.assert_close(q_m.grad, (0.66 * g[above].sum() - 0.34 * g[below].sum()).view(1))
+    # low = -ratio * q_m and high = low + q_m.
     torch.testing.assert_close(ratio.grad, -1.5 * (g[below].sum() + g[above].sum()).view(1))
+    clipped = x.detach().clamp(-0.5, 1.0)
+    residual = torch.round(clipped / 0.1) - clipped / 0.1
+    torch.testing.assert_close(d.grad, (g * residual).sum().view(1))
 
 
 def test_per_channel_equals_channel_by_channel():
@@ -117,7 +119,7 @@ def test_grad_scale_touches_only_the_scales():
         grads.append((x.grad, d.grad * back, q_m.grad * back))
     for a, b in zip(*grads):
         torch.testing.assert_close(a, b)
-    assert QF.lsq_grad_scale(100, torch.tensor(4.)).item() == pytest.approx(0.05)
+    assert QF.lsq_grad_scale(100, torch.tensor(2.), torch.tensor(.5)).item() == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
@@ -151,21 +153,21 @@ def test_memory_formats_agree():
 @pytest.mark.parametrize('scheme', SCHEMES)
 def test_training_inference_and_tracing_give_the_same_values(scheme):
     x = torch.randn(1000)
-    zero = torch.tensor([3.]) if scheme == 'affine' else None
+    zero = torch.tensor([0.3]) if scheme == 'affine' else None
     d, q_m = torch.tensor([0.11], requires_grad=True), torch.tensor([1.1], requires_grad=True)
-    trained = QF.fake_quantize(x, d, q_m, scheme=scheme, zero=zero)
+    trained = QF.fake_quantize(x, d, q_m, scheme=scheme, zero_ratio=zero)
     with torch.no_grad():
-        assert torch.equal(trained, QF.fake_quantize(x, d, q_m, scheme=scheme, zero=zero))
+        assert torch.equal(trained, QF.fake_quantize(x, d, q_m, scheme=scheme, zero_ratio=zero))
     d, q_m = d.detach(), q_m.detach()
     traced = torch.jit.trace(
-        lambda v: QF.fake_quantize(v, d, q_m, scheme=scheme, zero=zero), x)
+        lambda v: QF.fake_quantize(v, d, q_m, scheme=scheme, zero_ratio=zero), x)
     assert torch.equal(trained, traced(x))
 
 
 def test_an_exponent_on_an_affine_grid_is_refused():
     one = torch.ones(1)
     with pytest.raises(ValueError, match='affine'):
-        QF.fake_quantize(one, one, one, one, scheme='affine', zero=one)
+        QF.fake_quantize(one, one, one, one, scheme='affine', zero_ratio=one)
 
 
 # Properties -------------------------------------------------------------------------------------
@@ -187,21 +189,20 @@ def test_values_lie_on_the_grid_and_keep_their_order(scheme, bits, q_m, t, ratio
     log_d = QF.project_log_d(span, log_q_m, log_t, (bits, bits), scheme)
     d, q_m = log_d.exp(), log_q_m.exp()
     levels = QF.levels_of_bits(bits, scheme)
-    zero = None
-    if scheme == 'affine':
-        zero = QF.zero_point(torch.tensor([ratio]), torch.tensor([float(levels)]))
-    y = QF.fake_quantize(x, d, q_m, exponent, scheme, zero)
+    ratio = torch.tensor([ratio]) if scheme == 'affine' else None
+    zero = 0 if ratio is None else int(QF.zero_point(ratio, d, q_m))
+    y = QF.fake_quantize(x, d, q_m, exponent, scheme, ratio)
 
     k = QF.to_integers(y, d)
     assert torch.equal(k * d, y)
     low, high = {'signed': (-levels, levels), 'unsigned': (0, levels),
-                 'affine': (-int(zero or 0), levels - int(zero or 0))}[scheme]
+                 'affine': (-zero, levels - zero)}[scheme]
     assert low <= k.min() and k.max() <= high
     assert (y.diff() >= 0).all()
     # Zero is on the grid, and what lies on the grid stays.
-    assert QF.fake_quantize(torch.zeros(1), d, q_m, exponent, scheme, zero).item() == 0
+    assert QF.fake_quantize(torch.zeros(1), d, q_m, exponent, scheme, ratio).item() == 0
     if t is None:
-        assert torch.equal(QF.fake_quantize(y, d, q_m, None, scheme, zero), y)
+        assert torch.equal(QF.fake_quantize(y, d, q_m, None, scheme, ratio), y)
 
 
 @settings(max_examples=80, deadline=None)

@@ -1,0 +1,186 @@
+"""Quantized layers: the float layer itself, its class swapped for one that quantizes its operands.
+
+The module object, its parameters and their names, its hooks, attributes and device stay; only
+quantizers are added, as children named `weight_quantizer` and `<operand>_quantizer`. Whatever tests
+`isinstance(module, nn.Conv2d)`, slices parameters by name or loads a float state dict still works.
+
+A new layer type takes one decorated class. Its `forward` runs on a module of the float type:
+
+    @register_quant_layer(PartLinear)
+    class QuantPartLinear(QuantMatmul):
+        channel_dim = 2
+
+    @register_quant_layer(GatedUnit)                # two raw matmuls, no weight of its own
+    class QuantGatedUnit(QuantMatmul):
+        weight_name = None
+        operands = ('query', 'key', 'kernel', 'value')
+"""
+from __future__ import annotations
+
+import functools
+from typing import Callable, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from .quantizer import Quantizer
+
+#: Float layer type -> the class that quantizes it.
+QUANT_LAYERS: dict[type[nn.Module], type[QuantLayer]] = {}
+
+
+class QuantLayer:
+    """Mixed in before a float layer type; subclasses say what is quantized and how it runs."""
+
+    #: Parameter that is the weight, None if there is none.
+    weight_name: ClassVar[str | None] = 'weight'
+    #: Dimension of the weight that holds the output channels.
+    channel_dim: ClassVar[int] = 0
+    #: Names of the activations that are quantized.
+    operands: ClassVar[tuple[str, ...]] = ('input',)
+    #: Type to return to.
+    float_type: ClassVar[type[nn.Module]]
+
+    @classmethod
+    def refuse(cls, module: nn.Module) -> str | None:
+        """Return why this module of a registered type cannot be quantized, None if it can."""
+        return None
+
+    @property
+    def weight_quantizer_or_none(self) -> Quantizer | None:
+        """The weight's quantizer, None where weights stay float."""
+        return self._modules.get('weight_quantizer')
+
+    def operand_quantizers(self) -> dict[str, Quantizer]:
+        """Return the activation quantizers by operand name; empty where inputs stay float."""
+        found = {name: self._modules.get(f'{name}_quantizer') for name in self.operands}
+        return {name: quantizer for name, quantizer in found.items() if quantizer is not None}
+
+    def quantize_weight(self) -> Tensor:
+        """Return the weight on its grid."""
+        weight, quantizer = getattr(self, self.weight_name), self.weight_quantizer_or_none
+        return weight if quantizer is None else quantizer(weight)
+
+    def quantize_operand(self, name: str, x: Tensor) -> Tensor:
+        """Return an activation on its grid."""
+        quantizer = self._modules.get(f'{name}_quantizer')
+        return x if quantizer is None else quantizer(x)
+
+
+def register_quant_layer(*float_types: type[nn.Module]) -> Callable:
+    """Register the decorated `QuantLayer` for float layer types.
+
+    Raises:
+        ValueError: the class is no QuantLayer, or a type is taken.
+    """
+    def register(quant_type: type[QuantLayer]) -> type[QuantLayer]:
+        if not issubclass(quant_type, QuantLayer):
+            raise ValueError(f'{quant_type.__name__} is no QuantLayer')
+        for float_type in float_types:
+            taken = QUANT_LAYERS.setdefault(float_type, quant_type)
+            if taken is not quant_type:
+                raise ValueError(f'{float_type.__name__} is already registered to {taken.__name__}')
+        return quant_type
+    return register
+
+
+def quant_type_of(float_type: type[nn.Module]) -> type[QuantLayer] | None:
+    """Return the registered class for a type, or for the base whose `forward` it inherits."""
+    for base in float_type.__mro__:
+        if base in QUANT_LAYERS:
+            return QUANT_LAYERS[base] if float_type.forward is base.forward else None
+    return None
+
+
+@functools.cache
+def swapped_type(quant_type: type[QuantLayer], float_type: type[nn.Module]) -> type:
+    """Return the class that is both."""
+    name = f'Quant{float_type.__name__}'
+    return type(name, (quant_type, float_type), {'float_type': float_type,
+                                                 '__module__': quant_type.__module__})
+
+
+@register_quant_layer(nn.Linear)
+class QuantLinear(QuantLayer):
+    """Linear."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(self.quantize_operand('input', x), self.quantize_weight(), self.bias)
+
+
+@register_quant_layer(nn.Conv1d, nn.Conv2d, nn.Conv3d)
+class QuantConv(QuantLayer):
+    """Convolution with any padding mode: zero is on every grid, so padding stays exact."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(self.quantize_operand('input', x), self.quantize_weight(),
+                                  self.bias)
+
+
+_CONV_TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+
+
+@register_quant_layer(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+class QuantConvTranspose(QuantLayer):
+    """Transposed convolution; scales per channel follow dimension 1, the outputs of one group."""
+
+    channel_dim = 1
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        dims = self.weight.dim() - 2
+        padding = self._output_padding(x, output_size, self.stride, self.padding, self.kernel_size,
+                                       dims, self.dilation)
+        return _CONV_TRANSPOSE[dims](
+            self.quantize_operand('input', x), self.quantize_weight(), self.bias, self.stride,
+            self.padding, padding, self.groups, self.dilation)
+
+
+class QuantMatmul(QuantLayer):
+    """A layer whose own `forward` calls matmul or bmm on raw tensors.
+
+    Each operand of each call, left before right, is the weight itself or the next of `operands`.
+    Calls made inside child modules count too, so children must not make any.
+    """
+
+    def forward(self, *args, **kwargs):
+        with _MatmulOperands(self) as mode:
+            output = super().forward(*args, **kwargs)
+        mode.finish()
+        return output
+
+
+class _MatmulOperands(TorchFunctionMode):
+    """Quantizes the operands of the matmuls of one forward."""
+
+    calls = frozenset({torch.matmul, torch.bmm, Tensor.matmul, Tensor.bmm, Tensor.__matmul__})
+
+    def __init__(self, layer: QuantMatmul) -> None:
+        super().__init__()
+        self.layer = layer
+        self.seen = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in self.calls and len(args) >= 2:
+            args = (self._quantize(args[0]), self._quantize(args[1]), *args[2:])
+        return func(*args, **(kwargs or {}))
+
+    def _quantize(self, operand: Tensor) -> Tensor:
+        layer = self.layer
+        if layer.weight_name is not None and operand is getattr(layer, layer.weight_name):
+            return layer.quantize_weight()
+        self.seen += 1
+        if self.seen > len(layer.operands):
+            self._raise(f'at least {self.seen}')
+        return layer.quantize_operand(layer.operands[self.seen - 1], operand)
+
+    def finish(self) -> None:
+        if self.seen != len(self.layer.operands):
+            self._raise(str(self.seen))
+
+    def _raise(self, seen: str) -> None:
+        raise RuntimeError(
+            f'{type(self.layer).__name__} multiplied {seen} activations, but declares '
+            f'{len(self.layer.operands)}: {self.layer.operands}; set `operands` to name each '
+            'activation operand of its matmul and bmm calls, in order')
