@@ -6,8 +6,8 @@ import torch
 from cifar_nets import VGG7, HandMember, HandUnit, ResNet20, unit
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy import Net, grouped
 from torch import nn
+from toy import Net, grouped
 
 from razor_ext.algorithms.geta import GroupIndex
 
@@ -52,7 +52,7 @@ def test_norms_and_products_match_a_loop(net):
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_any_layout_matches_a_loop(data):
-    """Random dimensions, several positions per channel, permuted, and parameters shared by units."""
+    """Random dimensions, several positions per channel, permuted, parameters of two units."""
     seed = data.draw(st.integers(0, 10 ** 6))
     generator = torch.Generator().manual_seed(seed)
     shapes = {f'p{i}': data.draw(st.tuples(st.just(24), st.integers(1, 3), st.integers(1, 4)))
@@ -87,7 +87,8 @@ def test_any_layout_matches_a_loop(data):
 
 
 def test_sizes_of_the_reference_nets():
-    for net, params, groups, units in ((ResNet20(), 272_474, 448, 12), (VGG7(), 5_115_530, 2816, 7)):
+    for net, params, groups, units in ((ResNet20(), 272_474, 448, 12),
+                                       (VGG7(), 5_115_530, 2816, 7)):
         index = grouped(net)
         assert sum(p.numel() for p in net.parameters()) == params
         assert (index.num_groups, len(index.sizes)) == (groups, units)

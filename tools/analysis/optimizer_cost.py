@@ -126,9 +126,10 @@ def main() -> None:
     print(f'{optimizer.index.num_groups} groups in {len(units)} units, '
           f'{sum(p.numel() for p in plain.parameters())} parameters in '
           f'{len(list(plain.parameters()))} tensors, {args.optimizer} ({args.variant}, '
-          f'{args.implementation}) against AdamW ({args.implementation}), torch {torch.__version__}, '
-          f'{args.device}, {args.threads} thread(s)')
-    print(f'{"stage":36}{"steps":>6}{"ms":>9}{"AdamW ms":>10}{"ratio min":>11}{"median":>8}{"max":>8}')
+          f'{args.implementation}) against AdamW ({args.implementation}), torch '
+          f'{torch.__version__}, {args.device}, {args.threads} thread(s)')
+    print(f'{"stage":36}{"steps":>6}{"ms":>9}{"AdamW ms":>10}'
+          f'{"ratio min":>11}{"median":>8}{"max":>8}')
     for stage, pairs in rows.items():
         pairs = pairs[3:] if len(pairs) > 20 else pairs
         ratios = sorted(a / b for a, b in pairs)
