@@ -1,0 +1,257 @@
+"""Write the integers of a quantized model into its ONNX graph, as QuantizeLinear pairs."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from .checks import DeployError
+from .grids import Grid, LayerGrids
+from .match import MatchedLayer, match_layers, stored_tensors
+from .qdq_plan import Plan, observe, plan_grids, trim_silu
+
+MICROSOFT = 'com.microsoft'
+WEIGHT_SUFFIX = '_integers'
+
+
+@dataclass(frozen=True)
+class QdqModel:
+    """A graph with integers.
+
+    Args:
+        model: The graph.
+        integer: Layer of each stored weight (or first output of a product of activations) that
+            must run on integers.
+        floating: Reason of each quantized layer that runs in floating point.
+        grids: Grid of each tensor stored as integers.
+        plan: How the grids were chosen.
+    """
+
+    model: onnx.ModelProto
+    integer: dict[str, str]
+    floating: dict[str, str]
+    grids: dict[str, Grid]
+    plan: Plan
+
+
+def insert_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids],
+               batches: Sequence[Mapping[str, np.ndarray]]) -> QdqModel:
+    """Turn a float graph into one that ONNX Runtime runs on integers.
+
+    Args:
+        model: Float graph, opset 13 or later, exported from the model without its quantizers.
+        layers: Grids of the quantized layers.
+        batches: Calibration inputs by name, for tensors between layers, which training gives no
+            grid.
+
+    Returns:
+        The new graph; `model` is left alone.
+
+    Raises:
+        DeployError: If the opset is too old, there is nothing to calibrate on, or a layer is not
+            in the graph.
+    """
+    opset = next(item.version for item in model.opset_import if item.domain in ('', 'ai.onnx'))
+    if opset < 13:
+        raise DeployError(f'the graph has opset {opset}, per-channel quantization needs 13; '
+                          'set onnx_config.opset_version=13 in the deploy config')
+    if not batches:
+        raise DeployError('no calibration batch: tensors between layers need observed ranges')
+    stored = stored_tensors(model)
+    matches = [_check_bias(match, stored) for match in match_layers(model, layers)]
+    plan = plan_grids(model, matches)
+    writer = _Writer(model, plan)
+    plan.settle(observe(writer.with_float_weights(), plan.unknown, batches))
+    trim_silu(model, plan)
+    return writer.write()
+
+
+class _Writer:
+    """Builds the new graph node by node."""
+
+    def __init__(self, model: onnx.ModelProto, plan: Plan) -> None:
+        self.source, self.plan = model, plan
+        self.stored = stored_tensors(model)
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: dict[str, np.ndarray] = {}
+        self.quantized: dict[tuple[str, Grid], str] = {}
+        self.weights = {match.node.output[0]: (*_fold(match), match.channel_axis)
+                        for match in plan.matches.values() if match.layer.integers is not None}
+        self.contrib = False
+
+    def with_float_weights(self) -> onnx.ModelProto:
+        """The float graph, with weights on their grids."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self.source)
+        for node in model.graph.node:
+            if node.output[0] in self.weights:
+                integers, scale, axis = self.weights[node.output[0]]
+                name = self._weight_name(node)
+                values = integers * _along(scale, axis, integers.ndim)
+                model.graph.initializer.append(
+                    numpy_helper.from_array(values.astype(np.float32), f'{name}_on_grid'))
+                node.input[list(node.input).index(name)] = f'{name}_on_grid'
+        return model
+
+    def write(self) -> QdqModel:
+        """Emit every node with its quantizers."""
+        integer, floating, removed = {}, {}, {}
+        for node in self.source.graph.node:
+            new = onnx.NodeProto()
+            new.CopyFrom(node)
+            for index, value in enumerate(new.input):
+                new.input[index] = removed.get(value, value)
+            match = self.plan.matches.get(node.output[0])
+            if match is not None:
+                if match.layer.refused:
+                    floating[match.layer.name] = match.layer.refused
+                else:
+                    integer[self._audit_key(node)] = match.layer.name
+                self._quantize_operands(new, node)
+                self._quantize_weight(new, node)
+            if self._is_absorbed(node):
+                removed[node.output[0]] = new.input[0]
+                continue
+            self.nodes.append(new)
+            for index, value in enumerate(node.output):
+                if self.plan.own.get(value) is not None:
+                    new.output[index] = f'{value}_raw'
+                    self._store(f'{value}_raw', self.plan.own[value], value)
+        return QdqModel(self._assemble(), integer, floating, dict(self.plan.own), self.plan)
+
+    def _is_absorbed(self, node: onnx.NodeProto) -> bool:
+        """Whether a Relu does nothing, because its input's grid starts at zero."""
+        if node.op_type != 'Relu' or node.output[0] in {v.name for v in self.source.graph.output}:
+            return False
+        grid = self.plan.own.get(node.input[0])
+        return grid is not None and grid.zero_point == grid.low
+
+    def _audit_key(self, node: onnx.NodeProto) -> str:
+        if node.output[0] in self.weights:
+            return self._weight_name(node) + WEIGHT_SUFFIX
+        return node.output[0]
+
+    def _weight_name(self, node: onnx.NodeProto) -> str:
+        return self.plan.matches[node.output[0]].weight
+
+    def _quantize_operands(self, new: onnx.NodeProto, node: onnx.NodeProto) -> None:
+        for position in self.plan.matches[node.output[0]].operands:
+            grid = self.plan.operand.get((node.output[0], position))
+            value = new.input[position]
+            if grid is None or self.plan.own.get(value) == grid:
+                continue
+            key = (value, grid)
+            if key not in self.quantized:
+                name = f'{value}_on_grid_{len(self.quantized)}'
+                self._store(value, grid, name)
+                self.quantized[key] = name
+            new.input[position] = self.quantized[key]
+
+    def _quantize_weight(self, new: onnx.NodeProto, node: onnx.NodeProto) -> None:
+        if node.output[0] not in self.weights:
+            return
+        integers, scale, axis = self.weights[node.output[0]]
+        name = self._weight_name(node)
+        container = np.int8 if np.abs(integers).max() <= 127 else np.int16
+        bias = new.input[2] if len(new.input) > 2 else ''
+        operand = self.plan.operand.get((node.output[0], 0))
+        if bias and self.plan.runs_integer(node):
+            new.input[2] = self._dequantized(
+                f'{bias}_of_{name}', np.rint(self.stored[bias] / (scale * operand.scale)),
+                np.int32, scale * np.float32(operand.scale), 0)
+        new.input[list(new.input).index(name)] = self._dequantized(
+            name, integers, container, scale, axis)
+
+    def _dequantized(self, name: str, integers: np.ndarray, container: type, scale: np.ndarray,
+                     axis: int) -> str:
+        """Store integers with their DequantizeLinear; returns the name of the float tensor."""
+        output = f'{name}_float'
+        if output in self.initializers or any(output in node.output for node in self.nodes):
+            return output
+        scale = scale.astype(np.float32)
+        per_tensor = scale.size == 1
+        self.initializers[name + WEIGHT_SUFFIX] = integers.astype(container)
+        self.initializers[f'{name}_scale'] = scale.reshape(()) if per_tensor else scale
+        self.initializers[f'{name}_zero'] = np.zeros([] if per_tensor else scale.shape, container)
+        self.nodes.append(helper.make_node(
+            'DequantizeLinear', [name + WEIGHT_SUFFIX, f'{name}_scale', f'{name}_zero'], [output],
+            name=f'{name}_dequantize', domain=self._domain(container),
+            **({} if per_tensor else {'axis': axis})))
+        return output
+
+    def _store(self, value: str, grid: Grid, output: str) -> None:
+        """Quantize a float tensor and dequantize it again under another name."""
+        scale, zero = f'{output}_scale', f'{output}_zero'
+        self.initializers[scale] = np.float32(grid.scale)
+        self.initializers[zero] = np.asarray(grid.zero_point, grid.container)
+        domain = self._domain(grid.container)
+        integers = f'{output}_stored'
+        self.nodes.append(helper.make_node('QuantizeLinear', [value, scale, zero], [integers],
+                                           name=f'{output}_quantize', domain=domain))
+        if not grid.fills_container:
+            for end, limit in (('low', grid.low), ('high', grid.high)):
+                self.initializers[f'{output}_{end}'] = np.asarray(limit, grid.container)
+            self.nodes.append(helper.make_node(
+                'Clip', [integers, f'{output}_low', f'{output}_high'], [f'{integers}_narrow'],
+                name=f'{output}_narrow'))
+            integers = f'{integers}_narrow'
+        self.nodes.append(helper.make_node('DequantizeLinear', [integers, scale, zero], [output],
+                                           name=f'{output}_dequantize', domain=domain))
+
+    def _domain(self, container) -> str:
+        """16-bit containers are ONNX Runtime's own below opset 21."""
+        if np.dtype(container).itemsize == 2:
+            self.contrib = True
+            return MICROSOFT
+        return ''
+
+    def _assemble(self) -> onnx.ModelProto:
+        used = {value for node in self.nodes for value in node.input}
+        used |= {value.name for value in self.source.graph.output}
+        stored = [item for item in self.source.graph.initializer if item.name in used]
+        stored += [numpy_helper.from_array(np.asarray(array), name)
+                   for name, array in self.initializers.items()]
+        graph = helper.make_graph(self.nodes, self.source.graph.name, self.source.graph.input,
+                                  self.source.graph.output, stored)
+        opsets = list(self.source.opset_import)
+        if self.contrib:
+            opsets.append(helper.make_opsetid(MICROSOFT, 1))
+        model = helper.make_model(graph, opset_imports=opsets,
+                                  ir_version=self.source.ir_version)
+        onnx.checker.check_model(model)
+        return model
+
+
+def _fold(match: MatchedLayer) -> tuple[np.ndarray, np.ndarray]:
+    """Integers and scales of a stored weight: what it was multiplied by goes into the scales."""
+    factor = match.factor
+    if np.abs(factor - 1).max() < 1e-5:
+        factor = np.ones(1)
+    integers = match.layer.integers.transpose(match.axes)
+    step = match.layer.step.reshape(-1).astype(np.float64)
+    scale = np.abs(factor) * step
+    scale = np.where(scale > 0, scale, step)  # a factor of 0 leaves nothing but zeros
+    signs = _along(np.sign(factor).astype(np.int64), match.channel_axis, integers.ndim)
+    return integers * signs, scale.astype(np.float32)
+
+
+def _check_bias(match: MatchedLayer, stored: Mapping[str, np.ndarray]) -> MatchedLayer:
+    """Leave a layer in floating point whose bias is beyond what int32 holds in its steps."""
+    bias = match.node.input[2] if len(match.node.input) > 2 else ''
+    if not bias or match.layer.refused:
+        return match
+    with np.errstate(over='ignore'):
+        units = np.abs(stored[bias] / (_fold(match)[1] * match.layer.inputs[0].scale))
+    if units.max() < 2 ** 31 - 1:
+        return match
+    layer = replace(match.layer, refused='a bias is beyond int32 in steps of input times weight')
+    return replace(match, layer=layer)
+
+
+def _along(scale: np.ndarray, axis: int, ndim: int) -> np.ndarray:
+    shape = [1] * ndim
+    shape[axis] = -1
+    return scale.reshape(shape)

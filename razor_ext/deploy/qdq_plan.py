@@ -1,0 +1,178 @@
+"""Which tensors of a graph live on integer grids, and on which."""
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+
+from .grids import Grid
+from .match import MatchedLayer, stored_tensors
+
+#: Operators whose output has the grid of their input.
+MOVING = frozenset({'Flatten', 'MaxPool', 'Reshape', 'Slice', 'Split', 'Squeeze', 'Transpose',
+                    'Unsqueeze'})
+#: Operators that ONNX Runtime computes on integers, with a grid of their own for the output.
+ARITHMETIC = frozenset({'Add', 'AveragePool', 'Concat', 'GlobalAveragePool', 'LeakyRelu', 'Mul',
+                        'Relu', 'Sigmoid'})
+#: Operators on a few values that stay float between integer ones.
+BRIDGES = frozenset({'HardSigmoid'})
+UNIT_GRID = Grid(1 / 256, 0, 0, 255)
+UNIT_RANGE = frozenset({'HardSigmoid', 'Sigmoid'})
+
+
+@dataclass
+class Plan:
+    """Grids of a graph.
+
+    Args:
+        matches: Layer of each node of the graph, by the node's first output.
+        own: Grid a tensor is stored on; None until its range is known.
+        operand: Grid of one input of one node, by (first output of the node, position).
+        unknown: Tensors of `own` whose range must be observed.
+    """
+
+    matches: dict[str, MatchedLayer]
+    own: dict[str, Grid | None] = field(default_factory=dict)
+    operand: dict[tuple[str, int], Grid] = field(default_factory=dict)
+    source: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def unknown(self) -> list[str]:
+        """Tensors whose range must be observed."""
+        return [name for name, grid in self.own.items()
+                if grid is None and name not in self.source]
+
+    def runs_integer(self, node: onnx.NodeProto) -> bool:
+        """Whether a node is a quantized layer that the backend runs on integers."""
+        match = self.matches.get(node.output[0])
+        return match is not None and match.layer.refused is None
+
+    def settle(self, ranges: Mapping[str, tuple[float, float]]) -> None:
+        """Give every tensor without a grid the one of its observed range.
+
+        Args:
+            ranges: Smallest and largest value of each tensor of `unknown`.
+        """
+        for name in self.unknown:
+            self.own[name] = Grid.of_range(*ranges[name])
+        for name, origin in self.source.items():
+            self.own[name] = self.own[origin]
+
+
+def plan_grids(model: onnx.ModelProto, matches: Sequence[MatchedLayer]) -> Plan:
+    """Decide which tensors are stored as integers.
+
+    A quantized layer wants its inputs on its own grids. A convolution can only be an integer one
+    if its output is on a grid as well; from there integers spread through every operator that has
+    an integer form and only integer inputs. A matrix product gives floats at no cost.
+
+    Args:
+        model: Float graph, in topological order.
+        matches: Result of :func:`match_layers`.
+
+    Returns:
+        The plan; tensors of ``unknown`` have a grid only after :meth:`Plan.settle`.
+    """
+    plan = Plan({match.node.output[0]: match for match in matches})
+    wanted: dict[str, list[Grid]] = defaultdict(list)
+    for match in matches:
+        for position, grid in zip(match.operands, match.layer.inputs):
+            if grid is not None:
+                plan.operand[match.node.output[0], position] = grid
+                wanted[match.node.input[position]].append(grid)
+    stored = stored_tensors(model)
+    finest = {name: min((grid for grid in grids if grid.is_integer), default=None,
+                        key=lambda grid: grid.scale) for name, grids in wanted.items()}
+    outputs = {value.name for value in model.graph.output}
+    for node in model.graph.node:
+        name = node.output[0]
+        activations = [value for value in node.input if value and value not in stored]
+        constant = len(activations) < sum(bool(value) for value in node.input)
+        on_grids = bool(activations) and all(value in plan.own for value in activations)
+        if plan.runs_integer(node):
+            if node.op_type == 'Conv':
+                plan.own[name] = finest.get(name)
+        elif node.op_type in MOVING and node.input[0] in plan.own:
+            for value in node.output:
+                plan.own[value] = None
+                plan.source[value] = plan.source.get(node.input[0], node.input[0])
+        elif on_grids and name not in outputs and not constant and (
+                node.op_type in ARITHMETIC | BRIDGES):
+            plan.own[name] = finest.get(name) or (
+                UNIT_GRID if node.op_type in UNIT_RANGE else None)
+    return plan
+
+
+def trim_silu(model: onnx.ModelProto, plan: Plan) -> None:
+    """Cut input grids of SiLU where its output is below half a step.
+
+    SiLU(x) tends to 0 for negative x, so a grid over the whole range of x spends most integers on
+    values that give the same output.
+
+    Args:
+        model: The float graph.
+        plan: Settled plan; changed in place.
+    """
+    users = consumers(model)
+    produced = {node.output[0]: node for node in model.graph.node}
+    free = set(plan.own) - {name for name in plan.own if name in plan.source}
+    for name in free:
+        grid, after = plan.own[name], users[name]
+        ops = sorted(node.op_type for node in after)
+        if ops != ['Mul', 'Sigmoid'] or not plan.runs_integer(produced[name]):
+            continue
+        product = next(node for node in after if node.op_type == 'Mul')
+        gate = next(node for node in after if node.op_type == 'Sigmoid')
+        output = plan.own.get(product.output[0])
+        if set(product.input) != {name, gate.output[0]} or output is None:
+            continue
+        low = (grid.low - grid.zero_point) * grid.scale
+        high = (grid.high - grid.zero_point) * grid.scale
+        plan.own[name] = Grid.of_range(max(low, silu_floor(output.scale / 2)), high)
+
+
+def silu_floor(tolerance: float) -> float:
+    """Largest x below the minimum of SiLU whose output is within `tolerance` of zero."""
+    x = np.linspace(-1.2785, -30, 4096)
+    small = np.abs(x / (1 + np.exp(-x))) <= tolerance
+    return float(x[small][0]) if small.any() else float(x[-1])
+
+
+def consumers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
+    """Nodes that read each tensor."""
+    users: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+    for node in model.graph.node:
+        for value in dict.fromkeys(node.input):
+            users[value].append(node)
+    return users
+
+
+def observe(model: onnx.ModelProto, names: Iterable[str],
+            batches: Sequence[Mapping[str, np.ndarray]]) -> dict[str, tuple[float, float]]:
+    """Smallest and largest value of tensors over calibration batches.
+
+    Args:
+        model: Float graph.
+        names: Tensors to watch.
+        batches: Inputs by name, at least one.
+
+    Returns:
+        Range per tensor.
+    """
+    from .latency import open_session
+    names = list(names)
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    present = {value.name for value in watched.graph.output}
+    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names
+                                if name not in present)
+    session = open_session(watched.SerializeToString(), threads=0)
+    ranges: dict[str, tuple[float, float]] = {}
+    for batch in batches:
+        for name, value in zip(names, session.run(names, dict(batch))):
+            low, high = ranges.get(name, (np.inf, -np.inf))
+            ranges[name] = (min(low, float(value.min())), max(high, float(value.max())))
+    return ranges
