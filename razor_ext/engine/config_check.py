@@ -22,8 +22,8 @@ from mmengine.runner import Runner
 #: Read by mmengine's Config, by the tools, or by OpenMMLab conventions around the Runner.
 KNOWN_KEYS = frozenset({
     '_base_', 'activation_checkpointing', 'auto_scale_lr', 'backend_args', 'compile',
-    'custom_imports', 'default_scope', 'find_unused_parameters', 'preprocess_cfg', 'runner_type',
-    'sync_bn',
+    'custom_imports', 'default_scope', 'find_unused_parameters', 'model_wrapper_cfg',
+    'preprocess_cfg', 'runner_type', 'sync_bn',
 })
 
 _TEMPLATE = re.compile(r'{{\s*_base_\.([\w.]+)\s*}}')

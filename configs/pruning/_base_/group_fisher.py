@@ -1,6 +1,4 @@
 # What every GroupFisher pruning run shares; a prune config fills in the rest.
-custom_imports = dict(imports=['razor_ext'], allow_failed_imports=False)
-
 group_fisher = dict(
     _scope_='mmrazor',
     type='GroupFisherAlgorithm',

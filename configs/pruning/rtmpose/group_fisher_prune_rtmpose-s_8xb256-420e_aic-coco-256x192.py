@@ -33,6 +33,8 @@ divisor = 1
 input_shape = (1, 3, 256, 192)
 ##############################################################################
 
+custom_imports = dict(imports=['razor_ext'], allow_failed_imports=False)
+
 architecture = _base_.model
 architecture.init_cfg = dict(type='Pretrained', checkpoint=pretrained_path)
 architecture['_scope_'] = _base_.default_scope

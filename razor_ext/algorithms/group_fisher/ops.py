@@ -1,7 +1,7 @@
 """Dynamic layers that gather Fisher statistics while the gradient passes.
 
-MMRazor keeps every layer input and its gradient until the end of a step. Here the product is reduced
-the moment the gradient arrives, in float32: nothing is kept, and mixed precision does not overflow.
+MMRazor keeps every layer input and its gradient until the end of a step. Here the product is
+reduced when the gradient arrives, in float32: nothing is kept, and half precision cannot overflow.
 """
 from __future__ import annotations
 

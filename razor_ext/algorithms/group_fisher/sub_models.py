@@ -160,7 +160,9 @@ def GroupFisherDeploySubModel(architecture: nn.Module | dict,
 def _pads_to(divisor: int) -> Any:
     def post_process_for_mmdeploy(model: nn.Module) -> None:
         """Pad the channels with zero weights to multiples of the divisor."""
-        _log_structure(f'structure padded to multiples of {divisor}:',
-                       make_channel_divisible(model, divisor=divisor))
+        structure = make_channel_divisible(model, divisor=divisor)
+        # The layers made anew are in training mode.
+        model.train(model.training)
+        _log_structure(f'structure padded to multiples of {divisor}:', structure)
 
     return post_process_for_mmdeploy

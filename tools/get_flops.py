@@ -1,0 +1,65 @@
+"""Parameters and multiply-accumulates of the model of a config, dense or pruned."""
+from __future__ import annotations
+
+import argparse
+
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+from prettytable import PrettyTable
+
+import razor_ext  # noqa: F401  repairs of upstream come before its import
+from razor_ext.deploy.counts import count_torch
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line; the options are those of MMRazor's tool."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config of the model')
+    parser.add_argument('--shape', type=int, nargs='+', default=[256, 192],
+                        help='input height and width, or the whole shape with batch and channels')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
+                        help='override settings of the config, key=value')
+    return parser.parse_args()
+
+
+def input_shape(shape: list[int]) -> tuple[int, ...]:
+    """Return the whole input shape of `--shape`.
+
+    Args:
+        shape: one side, height and width, or (batch, channels, ...).
+
+    Raises:
+        ValueError: the shape has another form.
+    """
+    if len(shape) == 1:
+        return (1, 3, shape[0], shape[0])
+    if len(shape) == 2:
+        return (1, 3, *shape)
+    if len(shape) >= 4:
+        return tuple(shape)
+    raise ValueError(f'--shape takes H W or N C H W, got {shape}')
+
+
+def main() -> None:
+    """Print the table."""
+    from mmengine.model import revert_sync_batchnorm
+    from mmrazor.models.task_modules.demo_inputs import DefaultDemoInput
+    from mmrazor.registry import MODELS
+
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    model = revert_sync_batchnorm(MODELS.build(cfg.model)).eval()
+    shape = input_shape(args.shape)
+    data = DefaultDemoInput(shape).get_data(model)
+    counts = count_torch(model, lambda: model(**data) if isinstance(data, dict) else model(data))
+    table = PrettyTable(['input', 'params (M)', 'MACs (M)'])
+    table.add_row([' x '.join(map(str, shape)), f'{counts["params"] / 1e6:.3f}',
+                   f'{counts["macs"] / 1e6:.1f}'])
+    print(table)
+
+
+if __name__ == '__main__':
+    main()
