@@ -5,32 +5,38 @@
     infos = quantize_model(model, QuantConfig(weight_bits=(4, 8), activation_bits=(4, 8)))
     calibrate(model, batches)          # real inputs, weights already loaded
     ...                                # train; then
-    round_bits(model)
+    fix_bits(model)
     save_quant('quant.json', model, infos)
 """
 from . import functional
+from .accounting import LayerCost, count_costs, summarize_costs
 from .calibration import calibrate
 from .config import LayerConfig, QuantConfig
 from .convert import (
     QuantizedLayerInfo,
     QuantizerHandle,
     bit_table,
+    fix_bits,
     float_mode,
     quantize_model,
     quantized_layers,
     quantizer_handles,
     remove_quantizers,
-    round_bits,
     scale_followers,
 )
 from .errors import CalibrationError, QuantConfigError, QuantFileError
+from .hooks import CalibrationHook
 from .layers import QUANT_LAYERS, QuantLayer, QuantMatmul, register_quant_layer
 from .quantizer import Quantizer
+from .recipe import integer_weights, quant_spec, save_quant, structure_hash
+from .recipe_reader import apply_quant, check_spec, load_quant
 
 __all__ = [
-    'QUANT_LAYERS', 'CalibrationError', 'LayerConfig', 'QuantConfig', 'QuantConfigError',
-    'QuantFileError', 'QuantLayer', 'QuantMatmul', 'QuantizedLayerInfo', 'Quantizer',
-    'QuantizerHandle', 'bit_table', 'calibrate', 'float_mode', 'functional', 'quantize_model',
-    'quantized_layers', 'quantizer_handles', 'register_quant_layer', 'remove_quantizers',
-    'round_bits', 'scale_followers',
+    'QUANT_LAYERS', 'CalibrationError', 'CalibrationHook', 'LayerConfig', 'LayerCost',
+    'QuantConfig', 'QuantConfigError', 'QuantFileError', 'QuantLayer', 'QuantMatmul',
+    'QuantizedLayerInfo', 'Quantizer', 'QuantizerHandle', 'apply_quant', 'bit_table', 'calibrate',
+    'check_spec', 'count_costs', 'fix_bits', 'float_mode', 'functional', 'integer_weights',
+    'load_quant', 'quant_spec', 'quantize_model', 'quantized_layers', 'quantizer_handles',
+    'register_quant_layer', 'remove_quantizers', 'save_quant', 'scale_followers',
+    'structure_hash', 'summarize_costs',
 ]

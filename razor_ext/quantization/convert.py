@@ -221,10 +221,10 @@ def scale_followers(model: nn.Module) -> dict[str, list[tuple[str, int]]]:
     return followers
 
 
-def round_bits(model: nn.Module) -> None:
-    """Move every step size so that its bit width is whole, inside the quantizer's limits."""
+def fix_bits(model: nn.Module) -> None:
+    """Round every bit width, inside its quantizer's limits, and bind the step sizes to it."""
     for handle in quantizer_handles(model):
-        handle.quantizer.round_bits_()
+        handle.quantizer.fix_bits_()
 
 
 @contextmanager

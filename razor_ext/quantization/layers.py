@@ -144,10 +144,13 @@ class QuantMatmul(QuantLayer):
     Calls made inside child modules count too, so children must not make any.
     """
 
+    #: 'weight' or operand of each side of each call in the last forward.
+    sides: tuple[str, ...] = ()
+
     def forward(self, *args, **kwargs):
         with _MatmulOperands(self) as mode:
             output = super().forward(*args, **kwargs)
-        mode.finish()
+        self.sides = mode.finish()
         return output
 
 
@@ -159,7 +162,8 @@ class _MatmulOperands(TorchFunctionMode):
     def __init__(self, layer: QuantMatmul) -> None:
         super().__init__()
         self.layer = layer
-        self.seen = 0
+        self.sides: list[str] = []
+        self.activations = iter(layer.operands)
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func in self.calls and len(args) >= 2:
@@ -169,18 +173,22 @@ class _MatmulOperands(TorchFunctionMode):
     def _quantize(self, operand: Tensor) -> Tensor:
         layer = self.layer
         if layer.weight_name is not None and operand is getattr(layer, layer.weight_name):
+            self.sides.append('weight')
             return layer.quantize_weight()
-        self.seen += 1
-        if self.seen > len(layer.operands):
-            self._raise(f'at least {self.seen}')
-        return layer.quantize_operand(layer.operands[self.seen - 1], operand)
+        name = next(self.activations, None)
+        self.sides.append(name)
+        if name is None:
+            self._raise('more')
+        return layer.quantize_operand(name, operand)
 
-    def finish(self) -> None:
-        if self.seen != len(self.layer.operands):
-            self._raise(str(self.seen))
+    def finish(self) -> tuple[str, ...]:
+        """Return the side names; every declared operand must have been seen."""
+        if next(self.activations, None) is not None:
+            self._raise('fewer')
+        return tuple(self.sides)
 
-    def _raise(self, seen: str) -> None:
+    def _raise(self, difference: str) -> None:
         raise RuntimeError(
-            f'{type(self.layer).__name__} multiplied {seen} activations, but declares '
-            f'{len(self.layer.operands)}: {self.layer.operands}; set `operands` to name each '
-            'activation operand of its matmul and bmm calls, in order')
+            f'{type(self.layer).__name__} multiplied {difference} activations than its operands '
+            f'{self.layer.operands} (saw {self.sides}); set `operands` to name each activation '
+            'operand of its matmul and bmm calls, in order')

@@ -1,6 +1,8 @@
 """One learnable grid as a module: scales positive by construction, off until calibrated."""
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -48,8 +50,9 @@ class Quantizer(nn.Module):
         self.log_t = nn.Parameter(torch.zeros(1)) if power else None
         self.zero_ratio = nn.Parameter(torch.zeros(1)) if scheme in ('auto', 'affine') else None
         self._scheme: str | None = None
-        # The scheme is part of the state, as 'auto' is only known after calibration.
-        self.register_buffer('scheme_code', torch.tensor(_UNSET))
+        self._fixed_bits = 0
+        # (scheme, fixed bits): found during training, so a part of the state.
+        self.register_buffer('code', torch.tensor([_UNSET, 0]))
 
     @property
     def calibrated(self) -> bool:
@@ -67,9 +70,24 @@ class Quantizer(nn.Module):
         return self.requested_scheme == 'signed'
 
     @property
+    def fixed_bits(self) -> int | None:
+        """Whole bit width that d is bound to; None while d is free."""
+        return self._fixed_bits or None
+
+    @property
     def d(self) -> Tensor:
         """Step sizes."""
-        return self.log_d.exp()
+        return self._step(self.q_m, self.t)
+
+    def _step(self, q_m: Tensor, t: Tensor | None) -> Tensor:
+        if not self._fixed_bits:
+            return self.log_d.exp()
+        top = q_m if t is None else q_m ** t
+        return top / QF.levels_of_bits(self._fixed_bits, self._bit_scheme)
+
+    @property
+    def _bit_scheme(self) -> str:
+        return 'signed' if self.signed else 'unsigned'
 
     @property
     def q_m(self) -> Tensor:
@@ -90,23 +108,33 @@ class Quantizer(nn.Module):
 
     def levels(self) -> Tensor:
         """Return L, the steps of one side (signed) or of the range."""
+        if self._fixed_bits:
+            levels = QF.levels_of_bits(self._fixed_bits, self._bit_scheme)
+            return torch.full_like(self.log_d, levels)
         return QF.log_levels(self.log_d, self.log_q_m, self.log_t).exp()
 
     def bits(self) -> Tensor:
         """Return the bit width, a differentiable scalar: the mean over channels."""
-        return QF.bits_of_levels(self.levels(), 'signed' if self.signed else 'unsigned').mean()
+        return QF.bits_of_levels(self.levels(), self._bit_scheme).mean()
 
     @torch.no_grad()
     def clamp_bits_(self, low: float, high: float) -> None:
         """Move d so that the bit widths of all channels are inside [low, high]."""
         self.log_d.copy_(QF.project_log_d(self.log_d, self.log_q_m, self.log_t, (low, high),
-                                          'signed' if self.signed else 'unsigned'))
+                                          self._bit_scheme))
 
-    @torch.no_grad()
-    def round_bits_(self) -> int:
-        """Move d to the nearest whole bit width inside the limits, and return it."""
+    def fix_bits_(self, bits: int | None = None) -> int:
+        """Bind d to a whole bit width from now on: it learns through q_m and t alone.
+
+        Args:
+            bits: width; None rounds the present one.
+
+        Returns:
+            The width, inside the quantizer's limits.
+        """
         low, high = self.bit_limits
-        bits = min(max(round(self.bits().item()), low), high)
+        bits = min(max(round(self.bits().item()) if bits is None else bits, low), high)
+        self._set_code(self._scheme, bits)
         self.clamp_bits_(bits, bits)
         return bits
 
@@ -144,12 +172,24 @@ class Quantizer(nn.Module):
             self.zero_ratio.copy_(-low / span)
         self.log_d.copy_(self.log_q_m)
         self.clamp_bits_(self.bit_limits[1], self.bit_limits[1])
-        self.set_scheme(scheme)
+        self._set_code(scheme, 0)
 
-    def set_scheme(self, scheme: str) -> None:
-        """Fix the scheme and turn the quantizer on."""
-        self._scheme = scheme
-        self.scheme_code.fill_(_SCHEMES.index(scheme))
+    @torch.no_grad()
+    def restore(self, scheme: str, bits: int, state: Mapping[str, list[float] | None]) -> None:
+        """Set a finished grid: `log_q_m`, `log_t` and `zero_ratio` from `state`, d from `bits`."""
+        for key, values in state.items():
+            if values is not None:
+                parameter = getattr(self, key)
+                parameter.copy_(parameter.new_tensor(values).view_as(parameter))
+        self.bit_limits = (bits, bits)
+        self._set_code(scheme, bits)
+        self.clamp_bits_(bits, bits)
+
+    def _set_code(self, scheme: str | None, fixed_bits: int) -> None:
+        self._scheme, self._fixed_bits = scheme, fixed_bits
+        self.code[0] = _UNSET if scheme is None else _SCHEMES.index(scheme)
+        self.code[1] = fixed_bits
+        self.log_d.requires_grad_(not fixed_bits)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x on the grid.
@@ -166,20 +206,25 @@ class Quantizer(nn.Module):
             raise CalibrationError(
                 f'{self.name} is not calibrated: call razor_ext.quantization.calibrate(model, '
                 'batches) once the weights are loaded, or load a checkpoint that holds its scales')
-        d, q_m, zero_ratio = self.d, self.q_m, self.zero_ratio
+        q_m, t, zero_ratio = self.q_m, self.t, self.zero_ratio
+        d = self._step(q_m, t)
         if self._scheme == 'unsigned' and zero_ratio is not None:
             # DDP expects a gradient for every parameter, of value 0 here.
             q_m, zero_ratio = q_m + 0 * zero_ratio, None
         scale = None
         if self.lsq_grad_scale and torch.is_grad_enabled():
             shared = (x[0] if self.per_sample else x).numel() // self.log_d.numel()
-            scale = QF.lsq_grad_scale(shared, q_m if self.log_t is None else q_m ** self.t, d)
-        return QF.fake_quantize(x, d, q_m, self.t, self._scheme, zero_ratio, scale)
+            scale = QF.lsq_grad_scale(shared, q_m if t is None else q_m ** t, d)
+        return QF.fake_quantize(x, d, q_m, t, self._scheme, zero_ratio, scale)
+
+    def sync_code(self) -> None:
+        """Take scheme and fixed bits from the buffer, after something wrote to it."""
+        scheme, fixed_bits = self.code.tolist()
+        self._set_code(None if scheme == _UNSET else _SCHEMES[scheme], fixed_bits)
 
     def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args)
-        code = int(self.scheme_code)
-        self._scheme = None if code == _UNSET else _SCHEMES[code]
+        self.sync_code()
 
     def extra_repr(self) -> str:
         power = ', t' if self.log_t is not None else ''
