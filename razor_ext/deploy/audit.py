@@ -4,11 +4,13 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import onnx
 import onnxruntime
+
+from .qdq import IntegerLayer
 
 INTEGER_KERNELS = frozenset({'QLinearConv', 'QLinearMatMul', 'QGemm', 'MatMulIntegerToFloat'})
 
@@ -34,35 +36,37 @@ def count_operators(model: onnx.ModelProto) -> dict[str, int]:
     return dict(Counter(node.op_type for node in model.graph.node).most_common())
 
 
-def float_layers(optimized: onnx.ModelProto, integer: Mapping[str, str]) -> dict[str, str]:
+def float_layers(optimized: onnx.ModelProto, layers: Iterable[IntegerLayer]) -> dict[str, str]:
     """Layers that should have become integer kernels and did not.
 
     Args:
         optimized: Result of :func:`optimized_graph`.
-        integer: ``QdqModel.integer``.
+        layers: ``QdqModel.integer``.
 
     Returns:
         Layer name to the operator that reads its weight (or makes its product).
     """
     wrong = {}
-    for key, layer in integer.items():
-        nodes = [node for node in optimized.graph.node if _belongs(node, key)]
+    for layer in layers:
+        nodes = [node for node in optimized.graph.node if _belongs(node, layer)]
         if not any(node.op_type in INTEGER_KERNELS for node in nodes):
-            wrong[layer] = ', '.join(sorted({node.op_type for node in nodes})) or 'gone'
+            kinds = ', '.join(sorted({node.op_type for node in nodes}))
+            wrong[layer.match.layer.name] = kinds or 'gone'
     return wrong
 
 
-def _belongs(node: onnx.NodeProto, key: str) -> bool:
-    return any(value == key for value in node.input) or any(
-        value in (key, f'{key}_raw', f'{key}_stored') for value in node.output)
+def _belongs(node: onnx.NodeProto, layer: IntegerLayer) -> bool:
+    if layer.integers is not None:
+        return layer.key in node.input
+    return not {layer.key, f'{layer.key}_raw', layer.output}.isdisjoint(node.output)
 
 
-def audit(model: onnx.ModelProto, integer: Mapping[str, str]) -> dict[str, int]:
+def audit(model: onnx.ModelProto, layers: Sequence[IntegerLayer]) -> dict[str, int]:
     """Check that every layer meant to be integer is.
 
     Args:
         model: Graph with Q/DQ pairs.
-        integer: ``QdqModel.integer``.
+        layers: ``QdqModel.integer``.
 
     Returns:
         Operators of the optimized graph.
@@ -71,7 +75,7 @@ def audit(model: onnx.ModelProto, integer: Mapping[str, str]) -> dict[str, int]:
         AuditError: Naming the layers that stayed float.
     """
     optimized = optimized_graph(model)
-    wrong = float_layers(optimized, integer)
+    wrong = float_layers(optimized, layers)
     if wrong:
         raise AuditError('ONNX Runtime left quantized layers in floating point: '
                          + ', '.join(f'{layer} ({kind})' for layer, kind in wrong.items()))

@@ -18,23 +18,47 @@ WEIGHT_SUFFIX = '_integers'
 
 
 @dataclass(frozen=True)
+class IntegerLayer:
+    """One node that runs on integers.
+
+    Args:
+        match: Layer and float node.
+        operands: Stored integers of each activation input, and their grids.
+        integers: Integers of the weight as stored, None without one.
+        scale: Steps of the weight, one or one per output channel.
+        bias: Bias in float, None without one.
+        output: Stored integers of the output, or the float output.
+        grid: Grid of the output, None where it is float.
+    """
+
+    match: MatchedLayer
+    operands: tuple[tuple[str, Grid], ...]
+    integers: np.ndarray | None
+    scale: np.ndarray | None
+    bias: np.ndarray | None
+    output: str
+    grid: Grid | None
+
+    @property
+    def key(self) -> str:
+        """What identifies the node in any version of the graph: its weight or its product."""
+        return (f'{self.match.weight}{WEIGHT_SUFFIX}' if self.integers is not None
+                else self.match.node.output[0])
+
+
+@dataclass(frozen=True)
 class QdqModel:
     """A graph with integers.
 
     Args:
         model: The graph.
-        integer: Layer of each stored weight (or first output of a product of activations) that
-            must run on integers.
+        integer: Nodes that must run on integers.
         floating: Reason of each quantized layer that runs in floating point.
-        grids: Grid of each tensor stored as integers.
-        plan: How the grids were chosen.
     """
 
     model: onnx.ModelProto
-    integer: dict[str, str]
+    integer: tuple[IntegerLayer, ...]
     floating: dict[str, str]
-    grids: dict[str, Grid]
-    plan: Plan
 
 
 def insert_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids],
@@ -98,7 +122,7 @@ class _Writer:
 
     def write(self) -> QdqModel:
         """Emit every node with its quantizers."""
-        integer, floating, removed = {}, {}, {}
+        integer, floating, removed = [], {}, {}
         for node in self.source.graph.node:
             new = onnx.NodeProto()
             new.CopyFrom(node)
@@ -109,7 +133,7 @@ class _Writer:
                 if match.layer.refused:
                     floating[match.layer.name] = match.layer.refused
                 else:
-                    integer[self._audit_key(node)] = match.layer.name
+                    integer.append(match)
                 self._quantize_operands(new, node)
                 self._quantize_weight(new, node)
             if self._is_absorbed(node):
@@ -120,7 +144,20 @@ class _Writer:
                 if self.plan.own.get(value) is not None:
                     new.output[index] = f'{value}_raw'
                     self._store(f'{value}_raw', self.plan.own[value], value)
-        return QdqModel(self._assemble(), integer, floating, dict(self.plan.own), self.plan)
+        return QdqModel(self._assemble(), tuple(map(self._describe, integer)), floating)
+
+    def _describe(self, match: MatchedLayer) -> IntegerLayer:
+        node = match.node
+        operands = []
+        for position in match.operands:
+            grid, value = self.plan.operand[node.output[0], position], node.input[position]
+            name = self.quantized.get((value, grid), value)
+            operands.append((_stored_name(name, grid), grid))
+        integers, scale, _ = self.weights.get(node.output[0], (None, None, 0))
+        bias = self.stored[node.input[2]] if len(node.input) > 2 else None
+        output = self.plan.own.get(node.output[0])
+        name = node.output[0] if output is None else _stored_name(node.output[0], output)
+        return IntegerLayer(match, tuple(operands), integers, scale, bias, name, output)
 
     def _is_absorbed(self, node: onnx.NodeProto) -> bool:
         """Whether a Relu does nothing, because its input's grid starts at zero."""
@@ -128,11 +165,6 @@ class _Writer:
             return False
         grid = self.plan.own.get(node.input[0])
         return grid is not None and grid.zero_point == grid.low
-
-    def _audit_key(self, node: onnx.NodeProto) -> str:
-        if node.output[0] in self.weights:
-            return self._weight_name(node) + WEIGHT_SUFFIX
-        return node.output[0]
 
     def _weight_name(self, node: onnx.NodeProto) -> str:
         return self.plan.matches[node.output[0]].weight
@@ -188,16 +220,16 @@ class _Writer:
         self.initializers[scale] = np.float32(grid.scale)
         self.initializers[zero] = np.asarray(grid.zero_point, grid.container)
         domain = self._domain(grid.container)
-        integers = f'{output}_stored'
+        integers = f'{output}_whole' if not grid.fills_container else _stored_name(output, grid)
         self.nodes.append(helper.make_node('QuantizeLinear', [value, scale, zero], [integers],
                                            name=f'{output}_quantize', domain=domain))
         if not grid.fills_container:
             for end, limit in (('low', grid.low), ('high', grid.high)):
                 self.initializers[f'{output}_{end}'] = np.asarray(limit, grid.container)
             self.nodes.append(helper.make_node(
-                'Clip', [integers, f'{output}_low', f'{output}_high'], [f'{integers}_narrow'],
+                'Clip', [integers, f'{output}_low', f'{output}_high'], [_stored_name(output, grid)],
                 name=f'{output}_narrow'))
-            integers = f'{integers}_narrow'
+            integers = _stored_name(output, grid)
         self.nodes.append(helper.make_node('DequantizeLinear', [integers, scale, zero], [output],
                                            name=f'{output}_dequantize', domain=domain))
 
@@ -223,6 +255,10 @@ class _Writer:
                                   ir_version=self.source.ir_version)
         onnx.checker.check_model(model)
         return model
+
+
+def _stored_name(tensor: str, grid: Grid) -> str:
+    return f'{tensor}_stored_{grid.low}_{grid.high}'
 
 
 def _fold(match: MatchedLayer) -> tuple[np.ndarray, np.ndarray]:
