@@ -106,7 +106,7 @@ def clip(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
 def power_clip(x: Tensor, q_m: Tensor, t: Tensor, signed: bool = True) -> Tensor:
     """Return c(x) = sgn(x) * min(|x|, q_m)^t; negative x give 0 where the grid is unsigned."""
     magnitude = torch.minimum(x.abs() if signed else x.clamp(min=0), q_m) ** t
-    return torch.copysign(magnitude, x) if signed else magnitude
+    return magnitude * x.sign() if signed else magnitude
 
 
 def _round_to(clipped: Tensor, d: Tensor, dtype: torch.dtype) -> Tensor:

@@ -12,7 +12,7 @@ from torch import nn
 
 from .config import MAX_BITS, MIN_BITS, QuantConfig, closest
 from .convert import QuantizedLayerInfo, quantize_model, remove_quantizers
-from .errors import QuantFileError
+from .errors import QuantConfigError, QuantFileError
 from .functional import SIGN_BITS
 from .layers import quant_type_of
 from .quantizer import Quantizer
@@ -67,9 +67,12 @@ def apply_quant(model: nn.Module, spec: Mapping[str, Any]) -> list[QuantizedLaye
         raise QuantFileError(f"structure is {spec['structure']!r}, but the model's is {found!r}: "
                              'quant.json was written for other channels; slice the model by the '
                              'fix_subnet.json of the same run first')
-    infos = quantize_model(model, QuantConfig(
-        weight_bits=None, activation_bits=None, float_layers=spec['float_layers'],
-        layers={name: _layer_settings(layer) for name, layer in spec['layers'].items()}))
+    try:
+        infos = quantize_model(model, QuantConfig(
+            weight_bits=None, activation_bits=None, float_layers=spec['float_layers'],
+            layers={name: _layer_settings(layer) for name, layer in spec['layers'].items()}))
+    except QuantConfigError as error:
+        raise QuantFileError(f'quant.json does not fit the model: {error}') from error
     try:
         for info in infos:
             layer = spec['layers'].get(info.name)
@@ -127,12 +130,19 @@ def _layer_settings(layer: Mapping[str, Any]) -> dict[str, Any]:
 
 @torch.no_grad()
 def _restore(quantizer: Quantizer, grid: Mapping[str, Any]) -> None:
+    for key in ('log_t', 'zero_ratio'):
+        given, wanted = grid['state'].get(key), getattr(quantizer, key)
+        _require((given is None) == (wanted is None), f'{quantizer.name}: state.{key}', given,
+                 'null' if wanted is None else 'a list of one number')
     quantizer.restore(grid['scheme'], grid['bits'], grid['state'])
-    stored = torch.tensor(grid['d'], dtype=torch.float64)
-    rebuilt = quantizer.d.double().cpu().flatten()
-    # Another device may round exp() differently in the last place; more is a damaged file.
-    _require(torch.allclose(rebuilt, stored, rtol=1e-5, atol=0), f'{quantizer.name}: d',
-             grid['d'], f'{rebuilt.tolist()!r:.100}, which follows from bits and state')
+    rebuilt = {'d': quantizer.d, 'q_m': quantizer.q_m, 'zero_point': quantizer.zero_point,
+               't': torch.ones(1) if quantizer.t is None else quantizer.t}
+    for key, value in rebuilt.items():
+        value = value.double().cpu().flatten()
+        stored = torch.tensor(grid[key], dtype=torch.float64).expand_as(value)
+        # Another device may round exp() differently in the last place; more is a damaged file.
+        _require(torch.allclose(value, stored, rtol=1e-5, atol=0), f'{quantizer.name}: {key}',
+                 grid[key], f'{value.tolist()!r:.100}, which follows from bits and state')
 
 
 def check_spec(spec: Any, place: str = 'quant.json') -> None:
@@ -153,6 +163,8 @@ def check_spec(spec: Any, place: str = 'quant.json') -> None:
             _check_grid(layer['weight'], f'{key}.weight')
         for operand, grid in layer['activations'].items():
             _check_grid(grid, f'{key}.activations[{operand!r}]')
+            _require(grid['granularity'] == 'tensor', f'{key}.activations[{operand!r}].granularity',
+                     grid['granularity'], "'tensor'")
 
 
 def _require(condition: bool, key: str, value: Any, wanted: str) -> None:
@@ -183,6 +195,9 @@ def _check_grid(grid: Any, key: str) -> None:
     length = len(state['log_q_m'])
     if grid['granularity'] == 'tensor':
         _require(length == 1, f'{key}.state.log_q_m', state['log_q_m'], 'one number per tensor')
+    for name, number in (('t', (int, float)), ('zero_point', int)):
+        _require(isinstance(grid[name], number) and not isinstance(grid[name], bool)
+                 and abs(grid[name]) < 2 ** MAX_BITS, f'{key}.{name}', grid[name], 'a number')
     for name in ('d', 'q_m'):
         _require(len(grid[name]) == length, f'{key}.{name}', f'{len(grid[name])} numbers',
                  f'{length} numbers, as in state.log_q_m')
@@ -192,6 +207,6 @@ def _check_numbers(values: Any, key: str, positive: bool = False,
                    length: int | None = None) -> None:
     good = isinstance(values, list) and len(values) == (length or len(values)) and values and all(
         isinstance(v, (int, float)) and not isinstance(v, bool)
-        and float('-inf') < v < float('inf') and (v > 0 or not positive) for v in values)
+        and abs(v) < 1e38 and (v > 0 or not positive) for v in values)
     _require(bool(good), key, values, f'a list of {length or "one or more"} finite '
                                       f'{"positive " if positive else ""}numbers')
