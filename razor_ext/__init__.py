@@ -12,7 +12,7 @@ compat.apply()
 # Sub-packages that register modules, with the packages they cannot be imported without.
 REGISTERING = (
     ('algorithms', ('mmengine', 'mmrazor')),
-    ('gait', ('mmengine',)),
+    ('gait', ('mmengine', 'mmcv')),
     ('pose', ('mmengine', 'mmpose')),
 )
 
