@@ -82,7 +82,7 @@ def test_resumed_equals_uninterrupted(kind, variant):
 
 
 def test_states_of_something_else_are_refused():
-    net, _, opt = make()
+    _, _, opt = make()
     state = opt.state_dict()
     with pytest.raises(ValueError, match="no entry 'compression'"):
         opt.load_state_dict({k: v for k, v in state.items() if k != 'compression'})

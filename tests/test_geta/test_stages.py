@@ -11,7 +11,8 @@ from razor_ext.algorithms.geta import BitRange, Stages
 @pytest.mark.smoke
 @settings(max_examples=200, deadline=None)
 @given(st.integers(1, 400), st.one_of(st.integers(-5, 100), st.floats(-.2, 1.2)),
-       st.one_of(st.integers(0, 100), st.floats(0, 1)), st.one_of(st.integers(0, 100), st.floats(0, 1)),
+       st.one_of(st.integers(0, 100), st.floats(0, 1)),
+       st.one_of(st.integers(0, 100), st.floats(0, 1)),
        st.integers(0, 12), st.integers(0, 12))
 def test_a_plan_is_whole_or_refused(total, warmup, projection, pruning, stairs, periods):
     try:

@@ -8,6 +8,7 @@ import torch
 from toy import PLAN, Net, grouped, set_grads
 
 from razor_ext.algorithms.geta import HESSO, QASSO, SparsityTarget, StagePlan
+from razor_ext.algorithms.geta.variants import _supports_fused
 
 CASES = [
     ('adamw', {'lr': 3e-3, 'weight_decay': 0.05}),
@@ -22,9 +23,12 @@ TORCH = {'adamw': torch.optim.AdamW, 'adam': torch.optim.Adam, 'sgd': torch.opti
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize('kind', [QASSO, HESSO])
+@pytest.mark.parametrize(('kind', 'implementation'), [(QASSO, 'foreach'), (HESSO, 'foreach'),
+                                                      (QASSO, 'fused')])
 @pytest.mark.parametrize(('variant', 'options'), CASES)
-def test_follows_torch_for_200_steps(kind, variant, options):
+def test_follows_torch_for_200_steps(kind, implementation, variant, options):
+    if implementation == 'fused' and not _supports_fused(TORCH[variant], torch.device('cpu')):
+        pytest.skip('this torch has no fused step on a CPU')
     torch.manual_seed(1)
     ours, theirs = Net(), Net()
     theirs.load_state_dict(ours.state_dict())
@@ -33,8 +37,8 @@ def test_follows_torch_for_200_steps(kind, variant, options):
         {'params': [p for p in net.parameters() if p.dim() == 1], 'lr': 1e-3, 'weight_decay': 0.}]
     plan = StagePlan(200, 20, 0, 150, 1, 5)
     opt = kind(groups(ours), groups=grouped(ours), plan=plan, target=SparsityTarget(0.),
-               variant=variant, implementation='foreach', **options)
-    reference = TORCH[variant](groups(theirs), foreach=True, **options)
+               variant=variant, implementation=implementation, **options)
+    reference = TORCH[variant](groups(theirs), **{implementation: True}, **options)
     schedules = [torch.optim.lr_scheduler.ExponentialLR(o, 0.99) for o in (opt, reference)]
     for step in range(200):
         set_grads(ours, [], step)
@@ -53,7 +57,7 @@ def test_a_difference_would_be_seen():
     ours = Net()
     theirs = copy.deepcopy(ours)
     opt = QASSO(ours.parameters(), groups=grouped(ours), plan=PLAN, target=SparsityTarget(0.5),
-                variant='sgd', lr=0.05)
+                variant='sgd', lr=0.05, implementation='foreach')
     reference = torch.optim.SGD(theirs.parameters(), lr=0.05, foreach=True)
     for step in range(PLAN.pruning_start + 1):
         same = all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters()))

@@ -31,8 +31,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', nargs='?', default=DEFAULT, help='config of a pose model')
     parser.add_argument('--optimizer', choices=('qasso', 'hesso'), default='qasso')
     parser.add_argument('--variant', choices=('adamw', 'adam', 'sgd'), default='adamw')
-    parser.add_argument('--implementation', choices=('foreach', 'fused'), default='foreach',
-                        help='of both optimizers')
+    parser.add_argument('--implementation', choices=('auto', 'foreach', 'fused'), default='auto')
+    parser.add_argument('--reference', choices=('foreach', 'fused'), default='foreach',
+                        help='implementation of the AdamW to compare with')
     parser.add_argument('--steps', type=int, default=60, help='timed steps per stage')
     parser.add_argument('--periods', type=int, default=6, help='pruning periods')
     parser.add_argument('--sparsity', type=float, default=0.5)
@@ -111,7 +112,7 @@ def main() -> None:
         scales = copy.deepcopy(optimizer.bank.parameters())
     # AdamW gets the same tensors: the model's and as many scales.
     reference = torch.optim.AdamW([*plain.parameters(), *scales], lr=1e-4,
-                                  **{args.implementation: True})
+                                  **{args.reference: True})
     fill_gradients(optimizer, 0)
     fill_gradients(reference, 0)
     for _ in range(5):
@@ -126,7 +127,7 @@ def main() -> None:
     print(f'{optimizer.index.num_groups} groups in {len(units)} units, '
           f'{sum(p.numel() for p in plain.parameters())} parameters in '
           f'{len(list(plain.parameters()))} tensors, {args.optimizer} ({args.variant}, '
-          f'{args.implementation}) against AdamW ({args.implementation}), torch '
+          f'{args.implementation}) against AdamW ({args.reference}), torch '
           f'{torch.__version__}, {args.device}, {args.threads} thread(s)')
     print(f'{"stage":36}{"steps":>6}{"ms":>9}{"AdamW ms":>10}'
           f'{"ratio min":>11}{"median":>8}{"max":>8}')

@@ -13,6 +13,15 @@ from .projection import BitBank
 
 
 @dataclass
+class Scales:
+    """Scales of quantized weights at one time, concatenated; ``t`` is None where all are 1."""
+
+    d: Tensor
+    q_m: Tensor
+    t: Tensor | None
+
+
+@dataclass
 class _Rows:
     """Active rows of one weight."""
 
@@ -21,10 +30,12 @@ class _Rows:
     quantizer: int | None
 
     def take(self, values: Tensor) -> Tensor:
-        return values.movedim(self.entry.dim, 0).index_select(0, self.rows)
+        first = values.movedim(self.entry.dim, 0) if self.entry.dim else values
+        return first.index_select(0, self.rows)
 
     def put_(self, values: Tensor) -> None:
-        target = self.entry.param.movedim(self.entry.dim, 0)
+        param = self.entry.param
+        target = param.movedim(self.entry.dim, 0) if self.entry.dim else param
         target.index_copy_(0, self.rows, values.view(-1, *target.shape[1:]))
 
 
@@ -37,9 +48,11 @@ class ActiveRows:
         index: Groups.
         active: Bool [G].
         bank: Quantizers; None where nothing is quantized.
+        stairs: Stairs of the bit ceiling, all of which lie behind.
     """
 
-    def __init__(self, index: GroupIndex, active: Tensor, bank: BitBank | None) -> None:
+    def __init__(self, index: GroupIndex, active: Tensor, bank: BitBank | None,
+                 stairs: int) -> None:
         marked = torch.cat([active.cpu(), torch.zeros(1, dtype=torch.bool)])
         by_weight = {} if bank is None else {
             id(h.weight): i for i, h in enumerate(bank.handles) if h.weight is not None}
@@ -60,10 +73,12 @@ class ActiveRows:
         weights.sort(key=lambda item: item[1].quantizer is None)
         self._weights = weights
         self._sizes = [w.take(w.entry.param).numel() for _, w in weights]
-        self._bank = bank
         self._quantized = [w for _, w in weights if w.quantizer is not None]
         self._prefix = sum(self._sizes[:len(self._quantized)])
+        self._bank = None
         if self._quantized:
+            self._bank = bank.subset([w.quantizer for w in self._quantized])
+            self._limits = self._bank.limits(stairs, stairs)
             self._lay_out_scales()
         if self._vectors:
             flat = torch.cat(owners)
@@ -72,15 +87,25 @@ class ActiveRows:
 
     def _lay_out_scales(self) -> None:
         """Find the scales of each quantized weight: one per row, or one for all."""
-        parts = [self._bank.slices[w.quantizer] for w in self._quantized]
-        scales = [torch.arange(part.start, part.stop) for part in parts]
+        scales = [torch.arange(part.start, part.stop) for part in self._bank.slices]
         picks = [s[w.rows.cpu()] if s.numel() > 1 else s for w, s in zip(self._quantized, scales)]
-        layers = torch.cat([torch.full_like(s, i) for i, s in enumerate(scales)])
-        device = self._bank.device
-        self._pick, self._pick_sizes = torch.cat(picks).to(device), [p.numel() for p in picks]
-        self._scales, self._layer_of = torch.cat(scales).to(device), layers.to(device)
-        self._layer_table = padded_table(layers, len(scales)).to(device)
-        self._scale_counts = torch.tensor([float(s.numel()) for s in scales], device=device)
+        self._pick_sizes = [p.numel() for p in picks]
+        sizes = torch.tensor(self._bank.sizes)
+        # None: one scale for each weight, nothing to pick or to average.
+        self._pick = self._layer_of = None
+        if int(sizes.max()) > 1:
+            device = self._bank.device
+            layers = torch.arange(len(scales)).repeat_interleave(sizes)
+            self._pick, self._layer_of = torch.cat(picks).to(device), layers.to(device)
+            self._layer_table = padded_table(layers, len(scales)).to(device)
+            self._scale_counts = sizes.float().to(device)
+
+    def scales(self) -> Scales | None:
+        """Copy the current scales of the weights in question; None where none is quantized."""
+        if self._bank is None:
+            return None
+        return Scales(self._bank.log_d().exp(), self._bank.log_q_m().exp(),
+                      self._bank.t() if self._bank.learns_t else None)
 
     def read(self, values: Sequence[Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """Copy active rows of the weights, and the vectors that hold active elements, each flat.
@@ -96,28 +121,23 @@ class ActiveRows:
                 torch.cat(vectors) if vectors else torch.empty(0))
 
     def forget_(self, before: tuple[Tensor, Tensor], scales: Scales | None, rule: ForgetRule,
-                left: int, forced: bool, limits: tuple[Tensor, Tensor] | None,
-                log_d: Tensor | None) -> Tensor | None:
-        """Move active rows toward zero, after the plain step.
+                left: int, forced: bool, finite: Tensor) -> None:
+        """Move active rows toward zero after the plain step, and set their layers' step sizes.
 
         Args:
             before: What :meth:`read` gave before the plain step.
-            scales: Quantizer scales before the plain step.
+            scales: What :meth:`scales` gave before the plain step.
             rule: Rates.
             left: Steps to the end of the period, this one included.
             forced: Whether the rates have a floor.
-            limits: log levels at the fewest and the most bits, see :meth:`BitBank.limits`.
-            log_d: Step sizes of all quantizers after the plain step.
-
-        Returns:
-            ``log_d`` with those of quantized weights in question set by the rule.
+            finite: 0-dim bool, whether the plain step was taken. A skipped step has no direction to
+                derive a step size from.
         """
         rows, vectors = self.read()
         if self._vectors:
             self._forget_vectors(before[1], vectors, rule, left, forced)
         if self._weights:
-            log_d = self._forget_weights(before[0], rows, scales, rule, left, forced, limits, log_d)
-        return log_d
+            self._forget_weights(before[0], rows, scales, rule, left, forced, finite)
 
     def _forget_vectors(self, old: Tensor, new: Tensor, rule: ForgetRule, left: int,
                         forced: bool) -> None:
@@ -131,8 +151,7 @@ class ActiveRows:
             params, change.split([p.numel() for p in params]))])
 
     def _forget_weights(self, old: Tensor, new: Tensor, scales: Scales | None, rule: ForgetRule,
-                        left: int, forced: bool, limits: tuple[Tensor, Tensor] | None,
-                        log_d: Tensor | None) -> Tensor | None:
+                        left: int, forced: bool, finite: Tensor) -> None:
         moved = old - new
         clipped, residual = self._clip(old, scales)
         parts, moves = clipped.split(self._sizes), moved.split(self._sizes)
@@ -144,23 +163,28 @@ class ActiveRows:
         if count:
             errors = residual.split(self._sizes[:count])
             slope = torch.stack([torch.dot(r, s) for r, s in zip(errors, moves)])
-            span = self._bank.log_range()[self._scales]
-            fine, coarse = span - limits[1][self._scales], span - limits[0][self._scales]
-            mean_fine, mean_coarse = (gather_sums([x], self._layer_table) / self._scale_counts
-                                      for x in (fine, coarse))
-            gamma_q, log_layer = rule.step_sizes(gamma[:count], slope, step_sq[:count], mean_fine,
-                                                 mean_coarse, forced)
+            gamma_q, log_d = self._step_sizes(gamma[:count], slope, step_sq[:count], rule, forced)
             gamma = torch.cat([gamma_q, gamma[count:]])
-            # Channels with scales of their own get the same bits.
-            log_d = log_d.index_copy(0, self._scales,
-                                     fine + (log_layer - mean_fine)[self._layer_of])
             torch._foreach_mul_(self._by_scale(residual), self._columns(log_d.exp()))
             clipped[:self._prefix] += residual
+            log_d = torch.where(finite, log_d, self._bank.log_d())
+            self._bank.clamp_(self._limits, log_d)
         torch._foreach_mul_(parts, gamma.unbind())
         new -= clipped
         for (_, w), part in zip(self._weights, new.split(self._sizes)):
             w.put_(part)
-        return log_d
+
+    def _step_sizes(self, gamma: Tensor, slope: Tensor, step_sq: Tensor, rule: ForgetRule,
+                    forced: bool) -> tuple[Tensor, Tensor]:
+        """gamma per quantized weight, and log d per scale; channels of a weight get equal bits."""
+        span = self._bank.log_range()
+        fine, coarse = span - self._limits[1], span - self._limits[0]
+        if self._layer_of is None:
+            return rule.step_sizes(gamma, slope, step_sq, fine, coarse, forced)
+        mean_fine, mean_coarse = (gather_sums([x], self._layer_table) / self._scale_counts
+                                  for x in (fine, coarse))
+        gamma, log_d = rule.step_sizes(gamma, slope, step_sq, mean_fine, mean_coarse, forced)
+        return gamma, fine + (log_d - mean_fine)[self._layer_of]
 
     def _clip(self, old: Tensor, scales: Scales | None) -> tuple[Tensor, Tensor]:
         """Clipped weights, and the rounding residual of the quantized prefix, both signed."""
@@ -170,7 +194,7 @@ class ActiveRows:
         head = magnitude[:self._prefix]
         views = self._by_scale(head)
         torch._foreach_minimum_(views, self._columns(scales.q_m))
-        if scales.learned_t:
+        if scales.t is not None:
             torch._foreach_pow_(views, self._columns(scales.t))
         sign = old.sign()
         steps = head.clone()
@@ -178,26 +202,15 @@ class ActiveRows:
         residual = (steps.round() - steps).mul_(sign[:self._prefix])
         return magnitude.mul_(sign), residual
 
-    def _by_scale(self, flat: Tensor) -> list[Tensor]:
-        """View each quantized weight's rows as [rows, elements], from the flat prefix."""
-        return [part.view(w.rows.numel(), -1) for w, part in zip(
-            self._quantized, flat.split(self._sizes[:len(self._quantized)]))]
+    def _by_scale(self, flat: Tensor) -> Sequence[Tensor]:
+        """View the flat prefix by weight: as [rows, elements] where rows have their own scales."""
+        parts = flat.split(self._sizes[:len(self._quantized)])
+        if self._pick is None:
+            return parts
+        return [part.view(w.rows.numel(), -1) for w, part in zip(self._quantized, parts)]
 
-    def _columns(self, values: Tensor) -> list[Tensor]:
-        """Scales of each quantized weight as [rows or 1, 1], from all quantizers' scales."""
+    def _columns(self, values: Tensor) -> Sequence[Tensor]:
+        """Scales of each quantized weight, to broadcast with :meth:`_by_scale`."""
+        if self._pick is None:
+            return values.unbind()
         return [part.view(-1, 1) for part in values[self._pick].split(self._pick_sizes)]
-
-
-@dataclass
-class Scales:
-    """Scales of all quantizers at one time, concatenated as in the bank."""
-
-    d: Tensor
-    q_m: Tensor
-    t: Tensor
-    learned_t: bool
-
-    @classmethod
-    def of(cls, bank: BitBank) -> Scales:
-        """Copy the current scales."""
-        return cls(bank.log_d().exp(), bank.log_q_m().exp(), bank.t(), bank.learns_t)

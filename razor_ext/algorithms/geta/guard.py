@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_SMALL = 4096
+
 
 class FiniteGuard:
     """Counts steps whose gradients are not finite, on the device.
@@ -40,8 +42,13 @@ class FiniteGuard:
         """
         if not grads:
             return torch.ones((), dtype=torch.bool, device=self.consecutive.device)
-        norms = torch._foreach_norm(list(grads))
-        finite = torch.stack([n.float() for n in norms]).sum().isfinite()
+        # One reduction for all small ones: their number costs more than their size.
+        large = [g for g in grads if g.numel() > _SMALL]
+        small = [g.reshape(-1) for g in grads if g.numel() <= _SMALL]
+        sums = list(torch._foreach_norm(large)) if large else []
+        if small:
+            sums.append(torch.cat(small).norm())
+        finite = torch.stack(sums).sum().isfinite()
         bad = (~finite).to(torch.int32)
         self.total += bad
         self.consecutive.copy_((self.consecutive + 1) * bad)

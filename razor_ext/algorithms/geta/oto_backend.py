@@ -43,8 +43,8 @@ def _import_optimizer(name: str, clone: str | Path | None) -> type:
     loaded = sys.modules.get(f'{_PACKAGE}.optimizer')
     if loaded is not None and Path(loaded.__file__).parent.parent != path:
         raise ImportError(f'{_PACKAGE} is already loaded from '
-                          f'{Path(loaded.__file__).parent.parent}, and cannot be loaded from {path} '
-                          'in the same process')
+                          f'{Path(loaded.__file__).parent.parent}, and cannot be loaded from '
+                          f'{path} in the same process')
     absent = _PACKAGE not in sys.modules
     if absent:
         package = types.ModuleType(_PACKAGE)
@@ -63,8 +63,8 @@ def param_groups(index: GroupIndex, named_parameters: Mapping[str, Tensor] | Ite
     """Express groups in the published format: one param group per unit, one for the rest.
 
     Raises:
-        ValueError: A unit that the format cannot hold (positions that are not the whole of the first
-            or second dimension, in order).
+        ValueError: A unit that the format cannot hold (positions that are not the whole of the
+            first or second dimension, in order).
     """
     result = []
     starts = [*index.starts, index.num_groups]
@@ -73,12 +73,13 @@ def param_groups(index: GroupIndex, named_parameters: Mapping[str, Tensor] | Ite
         unit = int(torch.searchsorted(torch.tensor(starts), entry.groups.min(), right=True)) - 1
         whole = torch.arange(starts[unit], starts[unit + 1])
         if entry.dim > 1 or not torch.equal(entry.groups, whole):
-            raise ValueError(f'{entry.name} of unit {index.unit_names[unit]} cannot be expressed in '
-                             f"the format of {_PACKAGE}: use 'QASSO' or 'HESSO' of this package, or "
+            raise ValueError(f'{entry.name} of unit {index.unit_names[unit]} cannot be expressed '
+                             f"in the format of {_PACKAGE}: use this package's QASSO or HESSO, or "
                              'keep the unit from being pruned')
         by_unit[unit].append(entry)
     for unit, entries in by_unit.items():
-        result.append(_group(str(unit), index.sizes[unit], True, {e.name: e.param for e in entries},
+        result.append(_group(str(unit), index.sizes[unit], True,
+                             {e.name: e.param for e in entries},
                              [_TRANSPOSE if e.dim else _BASIC for e in entries]))
     grouped = {id(entry.param) for entry in index.entries}
     rest = {n: p for n, p in dict(named_parameters).items() if id(p) not in grouped}

@@ -39,8 +39,12 @@ def log_levels(bits: Tensor, signed: Tensor) -> Tensor:
     return torch.log(torch.exp2(bits - signed.to(bits.dtype)) - 1)
 
 
+def _flat(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([t if t.dim() == 1 else t.reshape(-1) for t in tensors]).detach()
+
+
 class BitBank:
-    """All quantizers of a model, their scales concatenated.
+    """Quantizers, their scales concatenated.
 
     Args:
         handles: Quantizers.
@@ -69,11 +73,13 @@ class BitBank:
         sizes = torch.tensor(self.sizes)
         self._signed = torch.tensor([h.signed for h in handles]).repeat_interleave(sizes).to(
             self.device)
+        self._d, self._q_m = [h.log_d for h in handles], [h.log_q_m for h in handles]
         self._t = [h.log_t for h in handles if h.log_t is not None]
         self.learns_t = bool(self._t)
         #: Slices of each quantizer in the concatenation.
         self.slices = [slice(int(stop - n), int(stop)) for stop, n in zip(sizes.cumsum(0), sizes)]
-        self._q_index = self._spread([h.log_q_m.numel() for h in handles])
+        widths = [q.numel() for q in self._q_m]
+        self._q_index = None if widths == self.sizes else self._spread(widths)
         # Quantizers without an exponent point at the 0 appended to the exponents' logarithms.
         self._t_index = self._spread([0 if h.log_t is None else h.log_t.numel() for h in handles])
 
@@ -88,27 +94,33 @@ class BitBank:
             start += width
         return torch.cat(parts).to(self.device)
 
+    def subset(self, numbers: Sequence[int]) -> BitBank:
+        """A bank of some of the quantizers."""
+        bank = BitBank([self.handles[i] for i in numbers], BitRange(), BitRange())
+        bank.ranges = [self.ranges[i] for i in numbers]
+        return bank
+
     def parameters(self) -> list[Tensor]:
         """Every scale parameter: d, then q_m, then t of all quantizers."""
-        return [h.log_d for h in self.handles] + [h.log_q_m for h in self.handles] + self._t
+        return self._d + self._q_m + self._t
 
     def log_d(self) -> Tensor:
         """Concatenated log d [N]."""
-        return torch.cat([h.log_d.detach().reshape(-1) for h in self.handles])
+        return _flat(self._d)
 
     def log_q_m(self) -> Tensor:
         """Concatenated log q_m [N]."""
-        flat = torch.cat([h.log_q_m.detach().reshape(-1) for h in self.handles])
-        return flat[self._q_index]
+        flat = _flat(self._q_m)
+        return flat if self._q_index is None else flat[self._q_index]
 
     def t(self) -> Tensor:
         """Concatenated exponents [N]."""
-        flat = [t.detach().reshape(-1) for t in self._t]
-        return torch.cat([*flat, torch.zeros(1, device=self.device)])[self._t_index].exp()
+        flat = _flat([*self._t, torch.zeros(1, device=self.device)])
+        return flat[self._t_index].exp()
 
     def log_range(self) -> Tensor:
         """Concatenated log q_m^t [N]."""
-        return self.t() * self.log_q_m()
+        return self.t() * self.log_q_m() if self.learns_t else self.log_q_m()
 
     def bits(self) -> Tensor:
         """Bit widths [N], one per step size."""
@@ -152,6 +164,5 @@ class BitBank:
         low, high = limits
         span = self.log_range()
         bound = torch.clamp(self.log_d() if log_d is None else log_d, span - high, span - low)
-        torch._foreach_copy_([h.log_d for h in self.handles],
-                             [part.view_as(h.log_d) for h, part in
-                              zip(self.handles, bound.split(self.sizes))])
+        torch._foreach_copy_(self._d, [part.view_as(d) for d, part in
+                                       zip(self._d, bound.split(self.sizes))])

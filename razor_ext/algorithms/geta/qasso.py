@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .active_rows import ActiveRows, Scales
+from .active_rows import ActiveRows
 from .forgetting import ForgetRule
 from .groups import GroupIndex
 from .projection import BitBank, BitHandle
@@ -81,27 +81,34 @@ class QASSO(GroupSparseOptimizer):
             self._update_limits(self._steps)
         if self.index is None or self.plan.stage(self._steps) != JOINT:
             return
-        scales = None if self.bank is None else Scales.of(self.bank)
-        # When a period opens, its rows are not known yet: they are read from `before` afterwards.
-        self._kept = (None if before is not None else self._rows.read(), scales)
+        if before is None:
+            self._kept = (self._rows.read(), self._rows.scales())
+        elif self.bank is not None:
+            # Which rows a period forgets is not known before its first plain step.
+            self._scales_before = [p.detach().clone() for p in self.bank.parameters()]
 
     def _period_opened(self, before: Sequence[Tensor]) -> None:
-        self._rows = ActiveRows(self.index, self._status == ACTIVE, self.bank)
-        self._kept = (self._rows.read(before), self._kept[1])
+        self._rows = self._lay_out()
+        if self.bank is None:
+            self._kept = (self._rows.read(before), None)
+            return
+        after = [p.detach().clone() for p in self.bank.parameters()]
+        torch._foreach_copy_(self.bank.parameters(), self._scales_before)
+        self._kept = (self._rows.read(before), self._rows.scales())
+        torch._foreach_copy_(self.bank.parameters(), after)
+
+    def _lay_out(self) -> ActiveRows:
+        return ActiveRows(self.index, self._status == ACTIVE, self.bank,
+                          self.plan.projection_periods)
 
     def _after_base(self, finite: Tensor) -> None:
-        log_d = None if self.bank is None else self.bank.log_d()
         if self._kept is not None:
             left = self.plan.period - self.plan.offset(self._steps)
-            ruled = self._rows.forget_(
-                *self._kept, self.rule, left, self.rule.is_forced(left, self.plan.period),
-                None if self.bank is None else self._limits, log_d)
-            if self.bank is not None:
-                # A skipped step has no direction to derive a step size from.
-                log_d = torch.where(finite, ruled, log_d)
+            self._rows.forget_(*self._kept, self.rule, left,
+                               self.rule.is_forced(left, self.plan.period), finite)
             self._kept = None
         if self.bank is not None:
-            self.bank.clamp_(self._limits, log_d)
+            self.bank.clamp_(self._limits)
 
     def _period_closed(self) -> None:
         self._rows = None
@@ -128,4 +135,4 @@ class QASSO(GroupSparseOptimizer):
             self._update_limits(self._steps)
         if self.index is not None:
             active = self._status == ACTIVE
-            self._rows = ActiveRows(self.index, active, self.bank) if active.any() else None
+            self._rows = self._lay_out() if active.any() else None

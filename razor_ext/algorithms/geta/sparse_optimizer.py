@@ -57,12 +57,13 @@ class GroupSparseOptimizer(Optimizer):
         params = list(params)
         first = params[0]['params'] if params and isinstance(params[0], dict) else params
         first = first if isinstance(first, Tensor) else next(iter(first), None)
-        on_cuda = first is not None and first.is_cuda
-        super().__init__(params, make_defaults(variant, implementation, on_cuda, options))
+        if first is None:
+            raise ValueError('the optimizer got an empty parameter list')
+        super().__init__(params, make_defaults(variant, implementation, first.device, options))
         self.variant, self.plan, self.index, self.target = variant, plan, groups, target
         self.saliency = saliency or Saliency()
         self._base = make_base(variant, self.param_groups, options)
-        self._guard = FiniteGuard(self.param_groups[0]['params'][0].device, max_skipped_steps)
+        self._guard = FiniteGuard(first.device, max_skipped_steps)
         self._steps = 0
         if groups is None:
             return

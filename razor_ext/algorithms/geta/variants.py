@@ -13,19 +13,27 @@ VARIANTS: dict[str, type] = {'sgd': SGD, 'adam': Adam, 'adamw': AdamW}
 IMPLEMENTATIONS = ('auto', 'foreach', 'fused')
 
 
-def _supports_fused(variant: type) -> bool:
-    return 'fused' in inspect.signature(variant.__init__).parameters
+def _supports_fused(variant: type, device: torch.device) -> bool:
+    """Whether this torch has a fused step of the optimizer for the device."""
+    param = torch.nn.Parameter(torch.zeros(1, device=device))
+    param.grad = torch.zeros_like(param)
+    try:
+        variant([param], lr=0., fused=True).step()
+    except (TypeError, RuntimeError):
+        return False
+    return True
 
 
-def make_defaults(variant: str, implementation: str, on_cuda: bool,
+def make_defaults(variant: str, implementation: str, device: torch.device,
                   options: dict[str, Any]) -> dict[str, Any]:
     """Defaults of one of torch's optimizers, validated by torch itself.
 
     Args:
         variant: ``'sgd'``, ``'adam'`` or ``'adamw'``.
-        implementation: ``'foreach'``, ``'fused'``, or ``'auto'``: fused on CUDA, where a step with
-            a gradient that is not finite can be skipped without asking the device, else foreach.
-        on_cuda: Whether the parameters lie on CUDA.
+        implementation: ``'foreach'``, ``'fused'``, or ``'auto'``: fused where torch has it. On CUDA
+            only a fused step can be skipped (gradients that are not finite) without asking the
+            device; a foreach step asks once.
+        device: Of the parameters.
         options: Keyword arguments of torch's optimizer.
 
     Raises:
@@ -43,10 +51,9 @@ def make_defaults(variant: str, implementation: str, on_cuda: bool,
     if unknown:
         raise ValueError(f'{variant} has no option {", ".join(unknown)}; known: '
                          f'{", ".join(sorted(known))}')
-    fused = implementation == 'fused' or (
-        implementation == 'auto' and on_cuda and _supports_fused(kind))
-    if fused and not _supports_fused(kind):
-        raise ValueError(f"implementation='fused': this torch has no fused {variant}")
+    fused = implementation != 'foreach' and _supports_fused(kind, device)
+    if implementation == 'fused' and not fused:
+        raise ValueError(f"implementation='fused': this torch has no fused {variant} for {device}")
     mode = {'fused': True} if fused else {'foreach': True}
     return kind([torch.nn.Parameter(torch.zeros(1))], **options, **mode).defaults
 
