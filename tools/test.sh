@@ -15,7 +15,9 @@ for argument in "$@"; do
     if [ "$argument" = --slow ]; then selection=(); else arguments+=("$argument"); fi
 done
 
-"$RAZOR_PYTHON" -m ruff check .
+status=0
+"$RAZOR_PYTHON" -m ruff check . || status=1
 # One thread a process: the tests start processes of their own.
-OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" \
-    exec "$RAZOR_PYTHON" -m pytest ${selection[@]+"${selection[@]}"} ${arguments[@]+"${arguments[@]}"}
+OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" "$RAZOR_PYTHON" -m pytest \
+    ${selection[@]+"${selection[@]}"} ${arguments[@]+"${arguments[@]}"} || status=1
+exit "$status"

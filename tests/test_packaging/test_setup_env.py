@@ -175,6 +175,7 @@ def test_test_script(sandbox, arguments, expected):
 @pytest.mark.parametrize('step', ['ruff', 'pytest', 'pip install'])
 def test_test_script_fails_with_its_steps(sandbox, step):
     assert sandbox.run('tools/test.sh', FAIL_ON=step).returncode
+    assert sandbox.called('-m pytest') == (step != 'pip install')
 
 
 def test_nothing_names_a_package_registry():
