@@ -9,8 +9,9 @@ from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
 import razor_ext  # noqa: F401  (repairs upstream before it is imported)
-from razor_ext.deploy.checks import DeployError, check_files
-from razor_ext.deploy.parity import ParityError
+from razor_ext.deploy.checks import check_files
+from razor_ext.deploy.errors import AuditError, DeployError, ParityError
+from razor_ext.quantization import QuantFileError
 from razor_ext.subnet import SubnetError
 
 
@@ -34,6 +35,17 @@ def parse_args() -> argparse.Namespace:
                         'relative above (default: 1e-4)')
     parser.add_argument('--rounds', type=int, default=30,
                         help='runs of the latency measurement, 0 for none (default: 30)')
+    parser.add_argument('--quant', metavar='QUANT_JSON',
+                        help='quant.json of the run: deploy integers')
+    parser.add_argument('--calib-img', nargs='+', default=(), metavar='IMG',
+                        help='images that show the value ranges between quantized layers '
+                        '(default: the test images)')
+    parser.add_argument('--calib-dataset-cfg', metavar='CONFIG',
+                        help='config whose val_dataloader is used for that instead')
+    parser.add_argument('--parent', metavar='ONNX',
+                        help='refuse a result slower than this file on one thread (with --quant, '
+                        'default: the float file of the same structure)')
+    parser.add_argument('--force', action='store_true', help='accept a slower result')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
                         help='changes to the model config, key=value')
     return parser.parse_args()
@@ -52,9 +64,10 @@ def main() -> None:
         options = DeployOptions(
             test_images=args.test_img, work_dir=args.work_dir, device=args.device,
             dump_info=args.dump_info, show=args.show, parity_threshold=args.parity_threshold,
-            rounds=args.rounds)
+            rounds=args.rounds, quant=args.quant, calibration_images=args.calib_img,
+            calibration_config=args.calib_dataset_cfg, parent=args.parent, force=args.force)
         deploy(deploy_cfg, model_cfg, args.checkpoint, args.img, options)
-    except (DeployError, ParityError, SubnetError) as error:
+    except (AuditError, DeployError, ParityError, QuantFileError, SubnetError) as error:
         sys.exit(f'deploy: {error}')
 
 

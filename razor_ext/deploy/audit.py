@@ -10,13 +10,10 @@ from pathlib import Path
 import onnx
 import onnxruntime
 
+from .errors import AuditError
 from .qdq import IntegerLayer
 
 INTEGER_KERNELS = frozenset({'QLinearConv', 'QLinearMatMul', 'QGemm', 'MatMulIntegerToFloat'})
-
-
-class AuditError(RuntimeError):
-    """A layer that should run on integers does not."""
 
 
 def optimized_graph(model: onnx.ModelProto) -> onnx.ModelProto:

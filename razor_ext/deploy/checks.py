@@ -12,9 +12,7 @@ from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
-
-class DeployError(ValueError):
-    """An input that cannot be deployed: the message names it and the way out."""
+from .errors import DeployError
 
 
 def check_files(**paths: str | os.PathLike | None) -> None:

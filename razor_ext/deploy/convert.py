@@ -19,7 +19,8 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from .checks import DeployError, check_input_size, load_strictly
+from .checks import check_input_size, load_strictly
+from .errors import DeployError
 from .latency import open_session
 from .parity import OutputParity, compare, run_torch
 
@@ -89,6 +90,33 @@ class Conversion:
             _, tensor = task.create_input(image, shape,
                                           data_preprocessor=model.data_preprocessor)
             inputs.append(tensor[0] if isinstance(tensor, list) else tensor)
+        return inputs
+
+    def load_inputs(self, task: BaseTask, model: nn.Module, config: str,
+                    samples: int = 32) -> list[torch.Tensor]:
+        """Preprocess the first samples of a data set.
+
+        Args:
+            task: The task processor.
+            model: Model with a data preprocessor.
+            config: Config file whose ``val_dataloader`` gives the data.
+            samples: How many.
+
+        Returns:
+            Batches of about `samples` inputs in all.
+
+        Raises:
+            DeployError: If the config has no ``val_dataloader``.
+        """
+        dataloader = Config.fromfile(config).get('val_dataloader')
+        if dataloader is None:
+            raise DeployError(f'calibration config {config!r} has no `val_dataloader`')
+        inputs, seen = [], 0
+        for batch in task.build_dataloader(dataloader):
+            inputs.append(model.data_preprocessor(batch, False)['inputs'])
+            seen += len(inputs[-1])
+            if seen >= samples:
+                break
         return inputs
 
     def export(self, image: str, folder: Path) -> Path:

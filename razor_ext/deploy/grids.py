@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from razor_ext.quantization.convert import quantized_layers
-from razor_ext.quantization.functional import to_integers
-from razor_ext.quantization.quantizer import Quantizer
+from razor_ext.quantization import Quantizer, integer_weights, quantized_layers
+
+from .errors import DeployError
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,15 @@ class LayerGrids:
 
 def activation_grid(quantizer: Quantizer) -> Grid:
     """Grid of a calibrated activation quantizer whose exponent is 1."""
-    scale = float(quantizer.d)
-    levels = round(float(quantizer.levels()))
-    signed = quantizer.scheme == 'signed'
-    bits = int(levels).bit_length() + int(signed)
-    return Grid.of_bits(scale, int(quantizer.zero_point), bits, signed)
+    return Grid.of_bits(float(quantizer.d), int(quantizer.zero_point), _whole_bits(quantizer),
+                        quantizer.scheme == 'signed')
+
+
+def _whole_bits(quantizer: Quantizer) -> int:
+    if quantizer.fixed_bits is None:
+        raise DeployError(f'{quantizer.name} is not bound to a whole bit width; call '
+                          'razor_ext.quantization.fix_bits(model) first')
+    return quantizer.fixed_bits
 
 
 @torch.no_grad()
@@ -102,10 +106,13 @@ def layer_grids(model: nn.Module) -> list[LayerGrids]:
     """Read the grids of a quantized, calibrated model.
 
     Args:
-        model: Model after ``quantize_model`` with whole bit widths.
+        model: Model after ``apply_quant``, or after ``quantize_model`` and ``fix_bits``.
 
     Returns:
         One entry per quantized layer, in the order of registration.
+
+    Raises:
+        DeployError: If a bit width is not whole yet.
     """
     layers = []
     for name, module in quantized_layers(model):
@@ -114,9 +121,8 @@ def layer_grids(model: nn.Module) -> list[LayerGrids]:
         if module.weight_name is not None:
             weight = getattr(module, module.weight_name).detach().cpu().numpy()
         if quantizer is not None:
-            integers = to_integers(module.quantize_weight(), quantizer.d).cpu().numpy()
-            step = quantizer.d.detach().cpu().numpy()
-            if np.abs(integers).max() > 127:
+            integers, step = (tensor.cpu().numpy() for tensor in integer_weights(module))
+            if _whole_bits(quantizer) > 8:
                 refused = 'weights of more than 8 bits'
         elif weight is not None:
             refused = 'weights stay float'

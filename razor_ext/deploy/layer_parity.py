@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .errors import ParityError
 from .latency import open_session
-from .parity import ParityError
 from .qdq import IntegerLayer, QdqModel
 
 

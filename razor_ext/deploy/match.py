@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from .checks import DeployError
+from .errors import DeployError
 from .grids import LayerGrids
 
 TOLERANCE = 1e-4

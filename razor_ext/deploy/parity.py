@@ -8,9 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-
-class ParityError(RuntimeError):
-    """The exported model does not compute what the torch model computes."""
+from .errors import ParityError
 
 
 @dataclass(frozen=True)

@@ -2,28 +2,26 @@
 from __future__ import annotations
 
 import os
-import platform
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import onnx
-import onnxruntime
 import torch
 from mmdeploy.utils import get_backend
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from prettytable import PrettyTable
 
 from razor_ext.engine.atomic import write_json
 
 from .checks import check_files
 from .convert import Conversion, check_parity
 from .counts import count_onnx, count_torch
-from .latency import Spread, time_onnx
-from .parity import OutputParity, require
+from .errors import DeployError
+from .parity import require
+from .quantized import QuantizedExport, quantize_export
+from .report import bit_operations, describe_environment, format_report, measure, require_faster
 
 
 @dataclass
@@ -37,8 +35,13 @@ class DeployOptions:
         dump_info: Also write the files of MMDeploy's SDK.
         draw: Also draw the prediction on the first test image.
         show: Show that drawing in a window.
-        parity_threshold: Largest error allowed, see :attr:`OutputParity.error`.
+        parity_threshold: Largest error allowed in float, see :attr:`OutputParity.error`.
         rounds: Turns of the latency measurement; 0 leaves it out.
+        quant: quant.json of the run, to deploy integers.
+        calibration_images: Images that show the ranges between quantized layers.
+        calibration_config: Config with a ``val_dataloader`` to calibrate on instead.
+        parent: ONNX file that the result must not be slower than.
+        force: Accept a result slower than its parent.
     """
 
     test_images: Sequence[str] = ()
@@ -49,13 +52,19 @@ class DeployOptions:
     show: bool = False
     parity_threshold: float = 1e-4
     rounds: int = 30
-    thread_counts: Sequence[int] = field(default=(1, 0))
+    quant: str | None = None
+    calibration_images: Sequence[str] = ()
+    calibration_config: str | None = None
+    parent: str | None = None
+    force: bool = False
 
     def __post_init__(self) -> None:
         if self.parity_threshold <= 0:
-            raise ValueError(f'parity threshold must be positive, got {self.parity_threshold}')
+            raise DeployError(f'parity threshold must be positive, got {self.parity_threshold}')
         if self.rounds < 0:
-            raise ValueError(f'latency rounds must not be negative, got {self.rounds}')
+            raise DeployError(f'latency rounds must not be negative, got {self.rounds}')
+        if self.parent and not self.rounds:
+            raise DeployError('a comparison with --parent must have --rounds of at least 1')
 
 
 def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
@@ -76,12 +85,17 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
         The content of report.json.
 
     Raises:
-        DeployError: If an input does not fit.
+        DeployError: If an input does not fit, or the result is slower than its parent.
         ParityError: If the exported model differs from torch.
     """
     logger = MMLogger.get_current_instance()
     images = list(options.test_images) or [image]
-    check_files(image=image, **{f'test_image_{i}': path for i, path in enumerate(images)})
+    check_files(image=image, quantization_file=options.quant, parent=options.parent,
+                calibration_config=options.calibration_config,
+                **{f'test_image_{i}': path for i, path in enumerate(images)})
+    if options.quant and model_cfg.model.get('divisor', 1) != 1:
+        raise DeployError(f'divisor={model_cfg.model.divisor} pads the layers, and quant.json '
+                          'knows the unpadded ones; set divisor=1 (--cfg-options model.divisor=1)')
     conversion = Conversion(deploy_cfg, model_cfg, checkpoint, options.device)
     task = conversion.build_task()
     reference = conversion.build_reference()
@@ -95,6 +109,18 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
         logger.info('comparing with torch on %d image(s)', len(inputs))
         parities = check_parity(reference, onnx_file, inputs)
         require(parities, options.parity_threshold)
+        files = {'onnx': onnx_file}
+        quantized = None
+        if options.quant:
+            logger.info('writing the integers of %s', options.quant)
+            files['float'] = onnx_file.with_name(f'{onnx_file.stem}_float.onnx')
+            os.replace(onnx_file, files['float'])
+            quantized = quantize_export(
+                files['float'], reference, options.quant,
+                _calibration_inputs(conversion, task, reference, options, images), inputs)
+            onnx.save(quantized.model, onnx_file)
+        if options.parent:
+            files['parent'] = Path(options.parent)
         backend_files = conversion.convert_backend(onnx_file, folder)
         if options.dump_info:
             conversion.dump_info(folder)
@@ -103,17 +129,34 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
         report = {
             'model': {'config': str(model_cfg.filename), 'checkpoint': checkpoint},
             'deploy_config': str(deploy_cfg.filename),
-            'torch': count_torch(reference, lambda: reference(inputs[0], None, mode='tensor')),
-            'onnx': count_onnx(onnx_file),
-            'parity': [parity.as_dict() for parity in parities],
             'images': images,
-            'latency_ms': _measure(onnx_file, inputs[0], options),
-            'environment': _environment()}
+            'torch': count_torch(reference, lambda: reference(inputs[0], None, mode='tensor')),
+            **{name: count_onnx(path) for name, path in files.items()},
+            'parity': [parity.as_dict() for parity in parities],
+            'quantization': _describe_quantization(quantized, inputs),
+            'latency': measure(files, inputs[0], options.rounds),
+            'environment': describe_environment()}
+        if not options.force:
+            require_faster(report['latency'])
         write_json(folder / 'report.json', report)
         for path in sorted(folder.iterdir()):
             os.replace(path, work_dir / path.name)
-    logger.info('results are in %s\n%s', work_dir, format_report(report, parities))
+    logger.info('results are in %s\n%s', work_dir, format_report(report))
     return report
+
+
+def _calibration_inputs(conversion: Conversion, task, reference, options: DeployOptions,
+                        images: Sequence[str]) -> list[torch.Tensor]:
+    if options.calibration_config:
+        return conversion.load_inputs(task, reference, options.calibration_config)
+    return conversion.create_inputs(task, reference, list(options.calibration_images) or images)
+
+
+def _describe_quantization(quantized: QuantizedExport | None,
+                           inputs: Sequence[torch.Tensor]) -> Mapping | None:
+    if quantized is None:
+        return None
+    return {**quantized.as_dict(), **bit_operations(quantized.reference, inputs[0])}
 
 
 def _draw(conversion: Conversion, task, reference, backend_files, image: str, folder: Path,
@@ -130,34 +173,3 @@ def _draw(conversion: Conversion, task, reference, backend_files, image: str, fo
             result = model.test_step(batch)[0]
         task.visualize(image=image, model=model, result=result, window_name=name,
                        output_file=os.fspath(folder / f'output_{name}.jpg'), show_result=show)
-
-
-def _measure(onnx_file: Path, batch: torch.Tensor, options: DeployOptions) -> dict[str, dict]:
-    if not options.rounds:
-        return {}
-    feed = {onnx.load(onnx_file).graph.input[0].name: batch.cpu().numpy()}
-    return {str(threads or os.cpu_count()): Spread.of(np.multiply(1e3, time_onnx(
-        {'onnx': onnx_file}, threads, options.rounds, feed=feed)['onnx']).tolist()).as_dict()
-        for threads in options.thread_counts}
-
-
-def _environment() -> dict[str, str]:
-    return {'python': platform.python_version(), 'torch': torch.__version__,
-                'onnxruntime': onnxruntime.__version__, 'machine': platform.machine()}
-
-
-def format_report(report: dict, parities: Sequence[OutputParity]) -> str:
-    """Lay out a report as a table."""
-    table = PrettyTable(['', 'torch', 'ONNX'], align='r')
-    counted, exported = report['torch'], report['onnx']
-    table.add_row(['parameters', f'{counted["params"]:,}', f'{exported["params"]:,}'])
-    table.add_row(['MACs (M)', f'{counted["macs"] / 1e6:.1f}', f'{exported["macs"] / 1e6:.1f}'])
-    table.add_row(['file (MB)', '', f'{exported["bytes"] / 1e6:.2f}'])
-    for threads, spread in report['latency_ms'].items():
-        table.add_row([f'latency, {threads} thread(s) (ms: min / median / max)', '',
-                       f'{Spread(**spread):.2f}'])
-    for parity in parities:
-        table.add_row([f'{parity.name}: largest absolute / relative error', '',
-                       f'{parity.max_abs:.2e} / {parity.max_rel:.2e}'])
-    table.align[''] = 'l'
-    return table.get_string()

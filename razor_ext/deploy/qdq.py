@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from .checks import DeployError
+from .errors import DeployError
 from .grids import Grid, LayerGrids
 from .match import MatchedLayer, match_layers, stored_tensors
 from .qdq_plan import Plan, observe, plan_grids, trim_silu
@@ -187,7 +187,7 @@ class _Writer:
             return
         integers, scale, axis = self.weights[node.output[0]]
         name = self._weight_name(node)
-        container = np.int8 if np.abs(integers).max() <= 127 else np.int16
+        container = np.int8 if np.abs(integers).max(initial=0) <= 127 else np.int16
         bias = new.input[2] if len(new.input) > 2 else ''
         operand = self.plan.operand.get((node.output[0], 0))
         if bias and self.plan.runs_integer(node):

@@ -1,0 +1,87 @@
+"""From a float export and quant.json to a graph of integers, with the proof that it is the same."""
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import torch
+from torch import nn
+
+from razor_ext.quantization import apply_quant, load_quant
+
+from .audit import audit
+from .convert import check_parity
+from .errors import DeployError
+from .grids import layer_grids
+from .layer_parity import LayerParity, compare_layers, require_layers
+from .parity import OutputParity
+from .qdq import insert_qdq
+
+
+@dataclass(frozen=True)
+class QuantizedExport:
+    """An exported graph of integers and what is known about it.
+
+    Args:
+        model: The graph.
+        reference: The fake-quantized torch model.
+        floating: Why a quantized layer runs in floating point, by layer.
+        operators: Operators ONNX Runtime runs, and how often.
+        layers: Three-way parity of every integer layer.
+        outputs: Agreement of the outputs with the fake-quantized torch model.
+    """
+
+    model: onnx.ModelProto
+    reference: nn.Module
+    floating: dict[str, str]
+    operators: dict[str, int]
+    layers: list[LayerParity]
+    outputs: list[OutputParity]
+
+    def as_dict(self) -> dict:
+        """The figures, for a JSON file."""
+        return {'integer_layers': [row.as_dict() for row in self.layers],
+                'float_layers': self.floating, 'operators': self.operators,
+                'parity_with_fake_quantization': [row.as_dict() for row in self.outputs]}
+
+
+def quantize_export(float_file: str | os.PathLike, model: nn.Module, quant_file: str | os.PathLike,
+                    calibration: Sequence[torch.Tensor],
+                    inputs: Sequence[torch.Tensor]) -> QuantizedExport:
+    """Write the grids of quant.json into an exported graph, and check every layer.
+
+    Args:
+        float_file: Graph exported from `model`.
+        model: Float torch model in eval mode, sliced and loaded; left alone.
+        quant_file: quant.json of the run that made the weights.
+        calibration: Inputs that show the ranges of tensors between layers.
+        inputs: Inputs to compare on.
+
+    Returns:
+        The new graph and its figures.
+
+    Raises:
+        DeployError: If there is nothing to calibrate on or the parts do not belong together.
+        QuantFileError: If quant.json does not fit the model.
+        AuditError: If ONNX Runtime leaves an integer layer in floating point.
+        ParityError: If a layer differs by more than one step.
+    """
+    if not calibration:
+        raise DeployError('no calibration image: give some with --calib-img, or a data set with '
+                          '--calib-dataset-cfg')
+    reference = copy.deepcopy(model)
+    apply_quant(reference, load_quant(quant_file))
+    reference.eval()
+    graph = onnx.load(Path(float_file))
+    name = graph.graph.input[0].name
+    exported = insert_qdq(graph, layer_grids(reference),
+                          [{name: batch.cpu().numpy()} for batch in calibration])
+    operators = audit(exported.model, exported.integer)
+    rows = compare_layers(exported, reference, [{name: batch.cpu().numpy()} for batch in inputs])
+    require_layers(rows)
+    return QuantizedExport(exported.model, reference, exported.floating, operators, rows,
+                           check_parity(reference, exported.model.SerializeToString(), inputs))
