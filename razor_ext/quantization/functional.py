@@ -163,26 +163,28 @@ class _PowerRound(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, d, q_m, t, signed, grad_scale):
-        quantized = _round_to(power_clip(_wide(x), q_m, t, signed), d, x.dtype)
-        ctx.save_for_backward(x, quantized, d, q_m, t, grad_scale)
+        # Powers are dear: c(x) is kept for the way back.
+        clipped = power_clip(_wide(x), q_m, t, signed)
+        quantized = _round_to(clipped.clone(), d, x.dtype)
+        ctx.save_for_backward(x, clipped, quantized, d, q_m, t, grad_scale)
         ctx.signed = signed
         return quantized
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        x, quantized, d, q_m, t, grad_scale = ctx.saved_tensors
+        x, clipped, quantized, d, q_m, t, grad_scale = ctx.saved_tensors
         g, x = _wide(grad), _wide(x)
         low = -q_m if ctx.signed else torch.zeros_like(q_m)
         limited = clip(x, low, q_m)
-        clipped = power_clip(limited, q_m, t, ctx.signed)
         grad_d = _dot(g, _residual(quantized, clipped, d), d) / d
         side = torch.sub(x, limited).sign_()
         # Below an unsigned range c is 0 whatever q_m is.
         at_q_m = side if ctx.signed else side.clamp(min=0)
         grad_q_m = _dot(g, at_q_m, q_m) * t * q_m ** (t - 1)
-        # xlogy is 0 where its first factor is: at x = 0.
-        grad_t = _dot(g, torch.xlogy(clipped, limited.abs()), t)
+        # Any finite logarithm will do at x = 0, where c is 0.
+        log = limited.abs_().clamp_(min=torch.finfo(limited.dtype).tiny).log_()
+        grad_t = _dot(g, log.mul_(clipped), t)
         grad_x = torch.addcmul(g, g * side, side, value=-1).to(grad.dtype)
         scales = _scaled(grad_scale, grad_d, grad_q_m, grad_t)
         return grad_x, *scales[:2], scales[2].view_as(t), None, None
