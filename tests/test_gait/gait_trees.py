@@ -3,8 +3,13 @@ from __future__ import annotations
 
 import json
 import pickle
+import runpy
+import sys
+from pathlib import Path
 
 import numpy as np
+
+TOOLS = Path(__file__).parents[2] / 'tools' / 'gait'
 
 PIPELINE = [{'type': 'LoadSilhouettes'}, {'type': 'SampleFrames', 'num_frames': 5},
             {'type': 'CropSides'}, {'type': 'PackGaitInputs'}]
@@ -31,3 +36,9 @@ def write_tree(root, subjects, conditions, views, frames=6, train=None, size=64,
 def dataset_cfg(root, kind='GaitDataset', pipeline=PIPELINE, path='silhouettes', **kwargs):
     return {'type': kind, 'data_root': str(root), 'ann_file': 'partition.json',
             'data_prefix': {'path': path}, 'pipeline': pipeline, **kwargs}
+
+
+def run_tool(monkeypatch, name, *arguments):
+    """Run a script of tools/gait in this process."""
+    monkeypatch.setattr(sys, 'argv', [name, *map(str, arguments)])
+    runpy.run_path(str(TOOLS / name), run_name='__main__')

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gait_trees import PIPELINE, dataset_cfg, write_tree
+from gait_trees import PIPELINE, dataset_cfg, run_tool, write_tree
 from mmengine.dataset import DefaultSampler
 from mmengine.registry import DATASETS
 
@@ -83,13 +83,10 @@ def test_unusable_pickles_are_named(tmp_path, content, message):
         load_pickle(path)
 
 
-def test_store_holds_the_tree(tmp_path):
+def test_store_holds_the_tree(tmp_path, monkeypatch, capsys):
     written = write_tree(tmp_path, ['001', '002'], ['nm-01'], ['000', '090'])
-    out = subprocess.run(
-        [sys.executable, 'tools/gait/convert_dataset.py', tmp_path / 'silhouettes',
-         tmp_path / 'store'], cwd=ROOT, env={**os.environ, 'PYTHONPATH': str(ROOT)},
-        capture_output=True, text=True, check=True)
-    assert '4 sequences' in out.stdout
+    run_tool(monkeypatch, 'convert_dataset.py', tmp_path / 'silhouettes', tmp_path / 'store')
+    assert '4 sequences' in capsys.readouterr().out
     store = SilhouetteStore(tmp_path / 'store')
     assert set(store.sequences) == set(written)
     for key, x in written.items():
@@ -124,19 +121,17 @@ def test_store_is_written_whole_or_not_at_all(tmp_path):
         SilhouetteStore(tmp_path / 'store')
 
 
-def test_conversion_skips_only_when_told(tmp_path):
+def test_conversion_skips_only_when_told(tmp_path, monkeypatch, capsys):
     write_tree(tmp_path, ['001', '002'], ['nm-01'], ['000'])
     bad = tmp_path / 'silhouettes/001/nm-01/000/000.pkl'
     bad.write_bytes(b'nonsense')
-    command = [sys.executable, 'tools/gait/convert_dataset.py', tmp_path / 'silhouettes',
-               tmp_path / 'store']
-    env = {**os.environ, 'PYTHONPATH': str(ROOT)}
-    out = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
-    assert out.returncode and '001/nm-01/000/000.pkl' in out.stderr
-    assert 'Traceback' not in out.stderr and not (tmp_path / 'store').exists()
-    out = subprocess.run([*command, '--on-corrupt', 'skip'], cwd=ROOT, env=env,
-                         capture_output=True, text=True, check=True)
-    assert '1 sequences' in out.stdout and '001/nm-01/000/000.pkl' in out.stdout
+    convert = ['convert_dataset.py', tmp_path / 'silhouettes', tmp_path / 'store']
+    with pytest.raises(SystemExit, match=r'001/nm-01/000/000\.pkl'):
+        run_tool(monkeypatch, *convert)
+    assert not (tmp_path / 'store').exists()
+    run_tool(monkeypatch, *convert, '--on-corrupt', 'skip')
+    out = capsys.readouterr().out
+    assert '1 sequences' in out and '001/nm-01/000/000.pkl' in out
 
 
 @pytest.mark.smoke
@@ -290,6 +285,16 @@ def test_demo_is_deterministic_and_cached(tmp_path):
     assert 4 <= len(load_pickle(test.get_data_info(0)['path'])) <= 6
     with pytest.raises(ValueError, match='other settings'):
         DATASETS.build({**DEMO, 'data_root': str(tmp_path / 'a'), 'seed': 1})
+
+
+def test_rendering_does_not_depend_on_the_processes(tmp_path):
+    many = {**DEMO, 'num_train': 8, 'views': ['090']}
+    DATASETS.build({**many, 'data_root': str(tmp_path / 'many')})
+    DATASETS.build({**DEMO, 'views': ['090'], 'data_root': str(tmp_path / 'few')})
+    for s in ('001', '002'):
+        for path in (tmp_path / 'few/silhouettes' / s).rglob('*.pkl'):
+            other = tmp_path / 'many' / path.relative_to(tmp_path / 'few')
+            assert other.read_bytes() == path.read_bytes()
 
 
 def test_two_processes_render_once(tmp_path):

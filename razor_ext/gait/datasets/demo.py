@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import pickle
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,6 @@ PARTITION = 'partition.json'
 def render_subject(subject: str, root: str | Path, seed: int, views: Sequence[str],
                    frames: tuple[int, int]) -> int:
     """Write all sequences of a subject; returns how many."""
-    cv2.setNumThreads(1)
     for condition in CONDITIONS:
         for view in views:
             rng = keyed_rng('length', seed, subject, condition, view)
@@ -38,6 +38,17 @@ def render_subject(subject: str, root: str | Path, seed: int, views: Sequence[st
             with open(folder / f'{view}.pkl', 'wb') as file:
                 pickle.dump(sequence, file, protocol=4)
     return len(CONDITIONS) * len(views)
+
+
+def _each(job: Callable[[str], int], subjects: list[str]) -> Iterator[int]:
+    """Run a job for every subject, in several processes if there are many."""
+    if len(subjects) < 8:
+        yield from map(job, subjects)
+        return
+    # a fork of a process that has used its threads (OpenCV, OpenMP, gloo) may never wake up
+    with ProcessPoolExecutor(min(8, os.cpu_count() or 1), multiprocessing.get_context('spawn'),
+                             cv2.setNumThreads, (1,)) as pool:
+        yield from pool.map(job, subjects)
 
 
 def render_demo(root: str | Path, num_train: int, num_test: int, views: Sequence[str],
@@ -66,10 +77,9 @@ def render_demo(root: str | Path, num_train: int, num_test: int, views: Sequence
         try:
             job = partial(render_subject, root=scratch / SILHOUETTES, seed=seed, views=views,
                           frames=frames)
-            with ProcessPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-                for i, _ in enumerate(pool.map(job, subjects), 1):
-                    if i % 10 == 0:
-                        print_log(f'{i}/{len(subjects)} walkers', logger='current')
+            for i, _ in enumerate(_each(job, subjects), 1):
+                if i % 10 == 0:
+                    print_log(f'{i}/{len(subjects)} walkers', logger='current')
             (scratch / PARTITION).write_text(json.dumps(partition, indent=1))
             os.chmod(scratch, 0o755)
             os.replace(scratch, root)

@@ -1,0 +1,263 @@
+"""OpenGait YAML settings as a config of ours."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+DATASETS = {'CASIA-B': ('casiab', 'CASIABDataset'), 'OUMVLP': ('oumvlp', 'OUMVLPDataset'),
+            'Gait3D': ('gait3d', 'Gait3DDataset'), 'GREW': ('grew', 'GREWDataset')}
+
+# settings that MMEngine's runner, or the command line, takes the place of
+_IGNORED = {'num_workers', 'remove_no_gallery', 'test_dataset_name', 'cache', 'restore_ckpt_strict',
+            'restore_hint', 'save_name', 'eval_func', 'log_iter', 'with_test', 'log_prefix',
+            'log_accuracy', 'batch_shuffle', 'type', 'optimizer_reset', 'scheduler_reset',
+            'enable_float16'}
+
+
+class SettingError(ValueError):
+    """A setting of an OpenGait YAML file that has no counterpart here."""
+
+
+class _Section:
+    """A mapping of which every key must be read."""
+
+    def __init__(self, content: Mapping[str, Any], path: str) -> None:
+        if not isinstance(content, Mapping):
+            raise SettingError(f'{path} must be a mapping, not {content!r}')
+        self.content, self.path = content, path
+        self.read: set[str] = set()
+
+    def __call__(self, key: str, *default: Any) -> Any:
+        self.read.add(key)
+        if key not in self.content and not default:
+            raise SettingError(f'{self.path}.{key} is missing')
+        return self.content.get(key, *default)
+
+    def section(self, key: str) -> _Section:
+        return _Section(self(key), f'{self.path}.{key}')
+
+    def done(self) -> None:
+        left = sorted(set(self.content) - self.read - _IGNORED)
+        if left:
+            raise SettingError(f'{self.path} has settings without a counterpart: {left}')
+
+
+def convert(settings: Mapping[str, Any]) -> tuple[str, dict]:
+    """Translate the settings of one YAML file.
+
+    Args:
+        settings (Mapping): Its content.
+
+    Returns:
+        tuple[str, dict]: Name of the data set's base config, and the config on top of it and of the
+        runtime base.
+
+    Raises:
+        SettingError: If a setting is missing, has an unknown value, or has no counterpart.
+    """
+    top = _Section(settings, 'settings')
+    data = top.section('data_cfg')
+    dataset = data('dataset_name')
+    if dataset not in DATASETS:
+        raise SettingError(f'settings.data_cfg.dataset_name {dataset!r} is none of '
+                           f'{list(DATASETS)}')
+    base, kind = DATASETS[dataset]
+    common = {'type': kind, 'data_root': '', 'ann_file': data('dataset_partition'),
+              'data_prefix': {'path': data('dataset_root')}}
+    data.done()
+    trainer, evaluator = top.section('trainer_cfg'), top.section('evaluator_cfg')
+    train, size = _train_sampling(trainer.section('sampler'))
+    config = {
+        'model': {**_model(top.section('model_cfg'), dataset, top('loss_cfg')),
+                  'type': 'GaitRecognizer'},
+        'train_dataloader': {
+            'batch_size': size[0] * size[1], 'batch_sampler': {'subjects': size[0]},
+            'dataset': {**common, 'pipeline': _pipeline(train, trainer('transform'))}},
+        **_schedule(top, trainer)}
+    sampler = evaluator.section('sampler')
+    test = {'type': 'SampleFrames', 'mode': 'all', 'limit': sampler('frames_all_limit', 720)}
+    if sampler('sample_type') not in ('all_ordered', 'all'):
+        raise SettingError('evaluator_cfg.sampler.sample_type must be all_ordered, not '
+                           f'{sampler("sample_type")!r}')
+    sampler('batch_size', None)  # unequal lengths share a batch here, of any size
+    sampler.done()
+    for loader in ('val_dataloader', 'test_dataloader'):
+        config[loader] = {'dataset': {**common, 'pipeline': _pipeline(
+            test, evaluator('transform'))}}
+    distance = {'euc': 'euclidean', 'cos': 'cosine'}.get(evaluator('metric', 'euc'))
+    if distance is None:
+        raise SettingError(f"evaluator_cfg.metric {evaluator('metric')!r} is neither euc nor cos")
+    config['val_evaluator'] = {'distance': distance}
+    config['test_evaluator'] = {'distance': distance}
+    for section in (trainer, evaluator, top):
+        section.done()
+    return base, config
+
+
+def _train_sampling(sampler: _Section) -> tuple[dict, tuple[int, int]]:
+    mode, _, order = sampler('sample_type').partition('_')
+    if mode not in ('fixed', 'unfixed') or order not in ('ordered', 'unordered'):
+        raise SettingError(f'{sampler.path}.sample_type {sampler("sample_type")!r} is unknown')
+    size = sampler('batch_size')
+    if not isinstance(size, (list, tuple)) or len(size) != 2:
+        raise SettingError(f'{sampler.path}.batch_size must be [P, K], not {size!r}')
+    frames = {'type': 'SampleFrames', 'mode': mode, 'ordered': order == 'ordered',
+              'skip': sampler('frames_skip_num', 0) if order == 'ordered' else 0}
+    if mode == 'fixed':
+        frames['num_frames'] = sampler('frames_num_fixed')
+    else:
+        frames['min_frames'] = sampler('frames_num_min')
+        frames['max_frames'] = sampler('frames_num_max')
+    # each sampler carries the settings of all modes
+    sampler.read.update(('frames_num_fixed', 'frames_num_min', 'frames_num_max',
+                         'frames_skip_num'))
+    sampler.done()
+    return frames, tuple(size)
+
+
+_TRANSFORMS = {
+    'BaseSilCuttingTransform': ('CropSides', {}),
+    'RandomPerspective': ('PerspectiveSequence', {'prob': 'prob'}),
+    'RandomHorizontalFlip': ('FlipSequence', {'prob': 'prob'}),
+    'RandomRotate': ('RotateSequence', {'prob': 'prob', 'degree': 'degrees'}),
+    'RandomErasing': ('EraseSequence', {'prob': 'prob'}),
+}
+
+
+def _pipeline(frames: dict, transforms: list[Mapping]) -> list[dict]:
+    steps: list[dict] = []
+
+    def add(entries: list[Mapping]) -> None:
+        for entry in entries:
+            section = _Section(entry, 'transform')
+            name = section('type')
+            if name == 'Compose':
+                add(section('trf_cfg'))
+            elif name in _TRANSFORMS:
+                ours, arguments = _TRANSFORMS[name]
+                steps.append({'type': ours, **{new: entry[old] for old, new in arguments.items()
+                                               if old in entry}})
+                section.read.update(arguments)
+            else:
+                raise SettingError(f'transform {name!r} is none of {sorted(_TRANSFORMS)}')
+            section.done()
+
+    add(transforms)
+    return [{'type': 'LoadSilhouettes'}, frames, *steps, {'type': 'PackGaitInputs'}]
+
+
+def _losses(entries: list[Mapping]) -> dict:
+    losses = {}
+    for entry in entries if isinstance(entries, list) else [entries]:
+        section = _Section(entry, 'loss_cfg')
+        name, weight = section('type'), section('loss_term_weight', 1.0)
+        if name == 'TripletLoss':
+            losses['loss_triplet'] = {'type': 'PartTripletLoss', 'margin': section('margin'),
+                                      'loss_weight': weight}
+        elif name == 'CrossEntropyLoss':
+            smoothing = section('eps', 0.1) if section('label_smooth', True) else 0.
+            section.read.add('eps')
+            losses['loss_cls'] = {'type': 'PartCrossEntropyLoss', 'scale': section('scale', 16),
+                                  'label_smoothing': smoothing, 'loss_weight': weight}
+        else:
+            raise SettingError(f'loss_cfg type {name!r} is neither TripletLoss nor '
+                               'CrossEntropyLoss')
+        section.done()
+    return losses
+
+
+def _model(model: _Section, dataset: str, losses: list[Mapping]) -> dict:
+    builders = {'Baseline': _baseline, 'GaitGL': _gaitgl}
+    name = model('model')
+    if name not in builders:
+        raise SettingError(f'model_cfg.model {name!r} is none of {sorted(builders)}')
+    config = builders[name](model, dataset)
+    config['head'].update(_losses(losses))
+    model.done()
+    return config
+
+
+def _baseline(model: _Section, dataset: str) -> dict:
+    backbone = model.section('backbone_cfg')
+    kind = backbone('type')
+    if kind == 'Plain':
+        layers = backbone('layers_cfg')
+        channels = [int(v.split('-')[1]) for v in layers if v.startswith('BC-')]
+        if layers != [x for i, c in enumerate(channels[::2])
+                      for x in (['M'] if i else []) + [f'BC-{c}'] * 2]:
+            raise SettingError(f'backbone_cfg.layers_cfg {layers} is not BC pairs with M between')
+        ours = {'type': 'GaitPlainCNN', 'in_channels': backbone('in_channels', 1),
+                'channels': channels[::2]}
+    elif kind == 'ResNet9':
+        if backbone('block', 'BasicBlock') != 'BasicBlock' or backbone('maxpool', False):
+            raise SettingError('backbone_cfg: only BasicBlock without maxpool has a counterpart')
+        ours = {'type': 'GaitResNet', 'in_channels': backbone('in_channel', 1),
+                'channels': backbone('channels'), 'blocks': backbone('layers'),
+                'strides': backbone('strides')}
+    else:
+        raise SettingError(f'backbone_cfg.type {kind!r} is neither Plain nor ResNet9')
+    backbone.done()
+    fc, necks = model.section('SeparateFCs'), model.section('SeparateBNNecks')
+    if fc('parts_num') != necks('parts_num') or fc('out_channels') != necks('in_channels'):
+        raise SettingError('SeparateFCs and SeparateBNNecks do not fit each other')
+    head = {'type': 'PartBNNeckHead', 'in_channels': fc('in_channels'),
+            'embed_channels': fc('out_channels'), 'num_parts': fc('parts_num'),
+            'num_classes': necks('class_num')}
+    fc.done()
+    necks.done()
+    return {'backbone': ours, 'head': head,
+            'pooling': {'type': 'HorizontalPyramidPooling', 'bins': model('bin_num')}}
+
+
+def _gaitgl(model: _Section, dataset: str) -> dict:
+    channels = list(model('channels'))
+    large = dataset in ('OUMVLP', 'GREW')
+    if len(channels) != (4 if large else 3):
+        raise SettingError(f'model_cfg.channels {channels} is not what GaitGL has on {dataset}')
+    first, *rest = channels
+    if large:
+        backbone = {'stem': [first] * 2, 'stages': [[c, c] for c in rest], 'num_strips': 2}
+    else:
+        backbone = {'stem': [first], 'stages': [[rest[0]], [rest[1]], [rest[1]]], 'num_strips': 8}
+    necks = 'SeparateBNNecks' in model.content
+    if necks:
+        section = model.section('SeparateBNNecks')
+        classes = section('class_num')
+        section.read.update(('in_channels', 'parts_num'))
+        section.done()
+        model('class_num', None)
+    else:
+        classes = model('class_num')
+    return {'data_preprocessor': {'type': 'GaitDataPreprocessor', 'min_frames': 3},
+            'backbone': {'type': 'GaitGLBackbone', **backbone},
+            'pooling': {'type': 'GeMPooling', 'num_parts': 64, 'p': 6.5},
+            'head': {'type': 'PartBNNeckHead' if necks else 'PartBNHead',
+                     'in_channels': channels[-1], 'embed_channels': channels[-1],
+                     'num_parts': 64, 'num_classes': classes}}
+
+
+def _schedule(top: _Section, trainer: _Section) -> dict:
+    optimizer, scheduler = top.section('optimizer_cfg'), top.section('scheduler_cfg')
+    wrapper = {'type': 'AmpOptimWrapper' if trainer('enable_float16', False) else 'OptimWrapper',
+               'optimizer': {'type': optimizer('solver')}}
+    for key in ('lr', 'momentum', 'weight_decay'):
+        if optimizer(key, None) is not None:
+            wrapper['optimizer'][key] = optimizer(key)
+    optimizer.done()
+    if wrapper['optimizer']['type'] not in ('SGD', 'Adam'):
+        raise SettingError(f'optimizer_cfg.solver {optimizer("solver")!r} is neither SGD nor Adam')
+    if wrapper['optimizer']['type'] == 'Adam':
+        wrapper['optimizer'].pop('momentum', None)
+    if scheduler('scheduler') != 'MultiStepLR':
+        raise SettingError(f'scheduler_cfg.scheduler {scheduler("scheduler")!r} is not MultiStepLR')
+    steps = {'type': 'MultiStepLR', 'milestones': scheduler('milestones'),
+             'gamma': scheduler('gamma'), 'by_epoch': False}
+    scheduler.done()
+    if trainer('fix_BN', False):
+        raise SettingError('trainer_cfg.fix_BN=true has no counterpart')
+    interval = trainer('save_iter', 10000)
+    return {'optim_wrapper': wrapper, 'param_scheduler': steps,
+            'train_cfg': {'type': 'IterBasedTrainLoop', 'max_iters': trainer('total_iter'),
+                          'val_interval': interval},
+            'default_hooks': {'checkpoint': {'interval': interval}},
+            'sync_bn': 'torch' if trainer('sync_BN', False) else None}
