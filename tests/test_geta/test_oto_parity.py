@@ -1,15 +1,19 @@
 """The published HESSO as an oracle: scores, counts and zeroed groups on the same groups."""
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
-from cifar_nets import VGG7, HandMember, HandUnit, ResNet20
+from cifar_nets import VGG7, HandMember, HandUnit, ResNet20, unit
 from torch import nn
 from toy import Net, grouped
 
 from razor_ext.algorithms.geta import HESSO, Saliency, SparsityTarget, StagePlan
 from razor_ext.algorithms.geta.groups import GroupIndex
-from razor_ext.algorithms.geta.oto_backend import build_oto_optimizer
+from razor_ext.algorithms.geta.oto_backend import build_oto_optimizer, param_groups
 from razor_ext.algorithms.geta.targets import Chooser
 
 NETS = {'resnet20': ResNet20, 'vgg7': VGG7}
@@ -108,6 +112,66 @@ def test_scores_of_every_period_with_adam(name):
     for ours, new in periods:
         assert ours == new
     assert len(zeroed(index)) == int(0.4 * index.num_groups)
+
+
+class QuantConv(nn.Conv2d):
+    """A convolution with GETA's scalars, quantized as published."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        q_m = self.weight.detach().abs().max().view(1)
+        self.d_quant_wt = nn.Parameter(q_m / (2 ** 15 - 1))
+        self.q_m_wt, self.t_quant_wt = nn.Parameter(q_m), nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        clipped = self.weight.sign() * torch.minimum(self.weight.abs(), self.q_m_wt).pow(
+            self.t_quant_wt)
+        steps = clipped / self.d_quant_wt
+        weight = self.d_quant_wt * (steps + (steps.round() - steps).detach())
+        return self._conv_forward(x, weight, self.bias)
+
+
+class QuantNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1 = QuantConv(3, 12, 3), nn.BatchNorm2d(12)
+        self.conv2, self.bn2 = QuantConv(12, 16, 3), nn.BatchNorm2d(16)
+        self.fc = nn.Linear(16, 10)
+
+    def forward(self, x):
+        x = self.bn2(self.conv2(self.bn1(self.conv1(x)).relu())).relu()
+        return self.fc(x.mean((2, 3)))
+
+    def units(self):
+        return [unit(f'conv{i}', n, f'conv{i}.weight', f'conv{i}.bias', f'bn{i}.weight',
+                     f'bn{i}.bias') for i, n in ((1, 12), (2, 16))]
+
+
+def test_scales_ride_with_their_layer():
+    net = QuantNet()
+    groups = param_groups(grouped(net), net.named_parameters())
+    names = [set(group['p_names']) for group in groups]
+    assert {'conv1.weight', 'conv1.d_quant_wt', 'conv1.q_m_wt', 'conv1.t_quant_wt'} <= names[0]
+    assert names[2] == {'fc.weight', 'fc.bias'}
+    assert sum(len(n) for n in names) == len(list(net.parameters()))
+
+
+@pytest.mark.skipif('GETA_CLONE' not in os.environ, reason='GETA_CLONE: folder of a clone of GETA')
+def test_geta_of_a_clone_reaches_the_target(tmp_path):
+    """In a process of its own: the installed package may be loaded in this one."""
+    code = (f'import sys; sys.path.insert(0, {os.path.dirname(__file__)!r})\n'
+            'import test_oto_parity as t\n'
+            'net = t.QuantNet(); index = t.grouped(net)\n'
+            f"opt = t.build_oto_optimizer('geta', index, net.named_parameters(), lr=0.01, "
+            f"clone={os.environ['GETA_CLONE']!r}, projection_steps=4, projection_periods=2, "
+            f"start_pruning_step=4, pruning_steps=6, pruning_periods=2, "
+            f"log_dir={str(tmp_path)!r})\n"
+            'for step in range(14):\n    t.set_grads(net, step); opt.step()\n'
+            'print("zero", len(t.zeroed(index)))\n')
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert 'zero 14' in done.stdout
 
 
 def test_the_backend_names_what_it_cannot_do(tmp_path):

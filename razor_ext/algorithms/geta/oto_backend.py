@@ -22,6 +22,9 @@ from .groups import GroupIndex
 _PACKAGE = 'only_train_once'
 # Values of its TensorTransform.
 _NO_PRUNE, _BASIC, _TRANSPOSE = 1, 2, 9
+# Scales of its quantized layers: they ride in the group of their layer's weight.
+_SCALES = frozenset(f'{name}_{side}' for name in ('d_quant', 'q_m', 't_quant')
+                    for side in ('wt', 'act'))
 
 
 def _locate(clone: str | Path | None) -> Path:
@@ -66,7 +69,7 @@ def param_groups(index: GroupIndex, named_parameters: Mapping[str, Tensor] | Ite
         ValueError: A unit that the format cannot hold (positions that are not the whole of the
             first or second dimension, in order).
     """
-    result = []
+    result, parameters = [], dict(named_parameters)
     starts = [*index.starts, index.num_groups]
     by_unit: dict[int, list] = {u: [] for u in range(len(index.sizes))}
     for entry in index.entries:
@@ -78,11 +81,15 @@ def param_groups(index: GroupIndex, named_parameters: Mapping[str, Tensor] | Ite
                              'keep the unit from being pruned')
         by_unit[unit].append(entry)
     for unit, entries in by_unit.items():
-        result.append(_group(str(unit), index.sizes[unit], True,
-                             {e.name: e.param for e in entries},
-                             [_TRANSPOSE if e.dim else _BASIC for e in entries]))
-    grouped = {id(entry.param) for entry in index.entries}
-    rest = {n: p for n, p in dict(named_parameters).items() if id(p) not in grouped}
+        members = {e.name: e.param for e in entries}
+        layers = {name.rpartition('.')[0] for name in members}
+        scales = {n: p for n, p in parameters.items()
+                  if n.rpartition('.')[0] in layers and n.rpartition('.')[2] in _SCALES}
+        transforms = [_TRANSPOSE if e.dim else _BASIC for e in entries]
+        result.append(_group(str(unit), index.sizes[unit], True, {**members, **scales},
+                             transforms + [_NO_PRUNE] * len(scales)))
+    grouped = {id(p) for group in result for p in group['params']}
+    rest = {n: p for n, p in parameters.items() if id(p) not in grouped}
     if rest:
         result.append(_group('rest', 1, False, rest, [_NO_PRUNE] * len(rest)))
     return result
