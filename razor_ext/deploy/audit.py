@@ -55,7 +55,7 @@ def float_layers(optimized: onnx.ModelProto, layers: Iterable[IntegerLayer]) -> 
 def _belongs(node: onnx.NodeProto, layer: IntegerLayer) -> bool:
     if layer.integers is not None:
         return layer.key in node.input
-    return not {layer.key, f'{layer.key}_raw', layer.output}.isdisjoint(node.output)
+    return not {layer.key, layer.output}.isdisjoint(node.output)
 
 
 def audit(model: onnx.ModelProto, layers: Sequence[IntegerLayer]) -> dict[str, int]:

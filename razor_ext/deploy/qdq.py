@@ -14,7 +14,6 @@ from .match import MatchedLayer, match_layers, stored_tensors
 from .qdq_plan import Plan, observe, plan_grids, trim_silu
 
 MICROSOFT = 'com.microsoft'
-WEIGHT_SUFFIX = '_integers'
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,7 @@ class IntegerLayer:
     Args:
         match: Layer and float node.
         operands: Stored integers of each activation input, and their grids.
+        stored_weight: Name of the weight's integers in the new graph, None without one.
         integers: Integers of the weight as stored, None without one.
         scale: Steps of the weight, one or one per output channel.
         bias: Bias in float, None without one.
@@ -33,6 +33,7 @@ class IntegerLayer:
 
     match: MatchedLayer
     operands: tuple[tuple[str, Grid], ...]
+    stored_weight: str | None
     integers: np.ndarray | None
     scale: np.ndarray | None
     bias: np.ndarray | None
@@ -42,8 +43,7 @@ class IntegerLayer:
     @property
     def key(self) -> str:
         """What identifies the node in any version of the graph: its weight or its product."""
-        return (f'{self.match.weight}{WEIGHT_SUFFIX}' if self.integers is not None
-                else self.match.node.output[0])
+        return self.stored_weight or self.match.node.output[0]
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,9 @@ class _Writer:
         self.quantized: dict[tuple[str, Grid], str] = {}
         self.weights = {match.node.output[0]: (*_fold(match), match.channel_axis)
                         for match in plan.matches.values() if match.layer.integers is not None}
+        #: Tensor of the float graph (or a copy on another grid) -> its integers.
+        self._names: dict[str, str] = {}
+        self._constants: dict[tuple, str] = {}
         self.contrib = False
 
     def with_float_weights(self) -> onnx.ModelProto:
@@ -142,8 +145,8 @@ class _Writer:
             self.nodes.append(new)
             for index, value in enumerate(node.output):
                 if self.plan.own.get(value) is not None:
-                    new.output[index] = f'{value}_raw'
-                    self._store(f'{value}_raw', self.plan.own[value], value)
+                    new.output[index] = f'r{len(self._names)}'
+                    self._store(new.output[index], self.plan.own[value], value)
         return QdqModel(self._assemble(), tuple(map(self._describe, integer)), floating)
 
     def _describe(self, match: MatchedLayer) -> IntegerLayer:
@@ -151,13 +154,13 @@ class _Writer:
         operands = []
         for position in match.operands:
             grid, value = self.plan.operand[node.output[0], position], node.input[position]
-            name = self.quantized.get((value, grid), value)
-            operands.append((_stored_name(name, grid), grid))
+            operands.append((self._names[self.quantized.get((value, grid), value)], grid))
         integers, scale, _ = self.weights.get(node.output[0], (None, None, 0))
         bias = self.stored[node.input[2]] if len(node.input) > 2 else None
         output = self.plan.own.get(node.output[0])
-        name = node.output[0] if output is None else _stored_name(node.output[0], output)
-        return IntegerLayer(match, tuple(operands), integers, scale, bias, name, output)
+        name = node.output[0] if output is None else self._names[node.output[0]]
+        stored = None if integers is None else self._names[match.weight]
+        return IntegerLayer(match, tuple(operands), stored, integers, scale, bias, name, output)
 
     def _is_absorbed(self, node: onnx.NodeProto) -> bool:
         """Whether a Relu does nothing, because its input's grid starts at zero."""
@@ -177,7 +180,7 @@ class _Writer:
                 continue
             key = (value, grid)
             if key not in self.quantized:
-                name = f'{value}_on_grid_{len(self.quantized)}'
+                name = f'x{len(self._names)}'
                 self._store(value, grid, name)
                 self.quantized[key] = name
             new.input[position] = self.quantized[key]
@@ -200,38 +203,42 @@ class _Writer:
     def _dequantized(self, name: str, integers: np.ndarray, container: type, scale: np.ndarray,
                      axis: int) -> str:
         """Store integers with their DequantizeLinear; returns the name of the float tensor."""
-        output = f'{name}_float'
-        if output in self.initializers or any(output in node.output for node in self.nodes):
-            return output
-        scale = scale.astype(np.float32)
-        per_tensor = scale.size == 1
-        self.initializers[name + WEIGHT_SUFFIX] = integers.astype(container)
-        self.initializers[f'{name}_scale'] = scale.reshape(()) if per_tensor else scale
-        self.initializers[f'{name}_zero'] = np.zeros([] if per_tensor else scale.shape, container)
-        self.nodes.append(helper.make_node(
-            'DequantizeLinear', [name + WEIGHT_SUFFIX, f'{name}_scale', f'{name}_zero'], [output],
-            name=f'{name}_dequantize', domain=self._domain(container),
-            **({} if per_tensor else {'axis': axis})))
-        return output
+        if name not in self._names:
+            stored = self._names[name] = f'w{len(self._names)}'
+            scale = scale.astype(np.float32)
+            per_tensor = scale.size == 1
+            self.initializers[stored] = integers.astype(container)
+            self._dequantize(stored, self._stored(scale.reshape(()) if per_tensor else scale),
+                             self._stored(np.zeros([] if per_tensor else scale.shape, container)),
+                             f'{stored}_float', container, **({} if per_tensor else {'axis': axis}))
+        return f'{self._names[name]}_float'
 
     def _store(self, value: str, grid: Grid, output: str) -> None:
         """Quantize a float tensor and dequantize it again under another name."""
-        scale, zero = f'{output}_scale', f'{output}_zero'
-        self.initializers[scale] = np.float32(grid.scale)
-        self.initializers[zero] = np.asarray(grid.zero_point, grid.container)
-        domain = self._domain(grid.container)
-        integers = f'{output}_whole' if not grid.fills_container else _stored_name(output, grid)
-        self.nodes.append(helper.make_node('QuantizeLinear', [value, scale, zero], [integers],
-                                           name=f'{output}_quantize', domain=domain))
+        scale = self._stored(np.asarray(grid.scale, np.float32))
+        zero = self._stored(np.asarray(grid.zero_point, grid.container))
+        integers = self._names[output] = f'q{len(self._names)}'
+        wide = integers if grid.fills_container else f'{integers}_wide'
+        self.nodes.append(helper.make_node('QuantizeLinear', [value, scale, zero], [wide],
+                                           domain=self._domain(grid.container)))
         if not grid.fills_container:
-            for end, limit in (('low', grid.low), ('high', grid.high)):
-                self.initializers[f'{output}_{end}'] = np.asarray(limit, grid.container)
-            self.nodes.append(helper.make_node(
-                'Clip', [integers, f'{output}_low', f'{output}_high'], [_stored_name(output, grid)],
-                name=f'{output}_narrow'))
-            integers = _stored_name(output, grid)
-        self.nodes.append(helper.make_node('DequantizeLinear', [integers, scale, zero], [output],
-                                           name=f'{output}_dequantize', domain=domain))
+            limits = [self._stored(np.asarray(limit, grid.container))
+                      for limit in (grid.low, grid.high)]
+            self.nodes.append(helper.make_node('Clip', [wide, *limits], [integers]))
+        self._dequantize(integers, scale, zero, output, grid.container)
+
+    def _dequantize(self, stored: str, scale: str, zero: str, output: str, container,
+                    **options) -> None:
+        self.nodes.append(helper.make_node('DequantizeLinear', [stored, scale, zero], [output],
+                                           domain=self._domain(container), **options))
+
+    def _stored(self, array: np.ndarray) -> str:
+        """Name of a small constant; equal ones are stored once."""
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constants:
+            self._constants[key] = f'c{len(self._constants)}'
+            self.initializers[self._constants[key]] = array
+        return self._constants[key]
 
     def _domain(self, container) -> str:
         """16-bit containers are ONNX Runtime's own below opset 21."""
@@ -255,10 +262,6 @@ class _Writer:
                                   ir_version=self.source.ir_version)
         onnx.checker.check_model(model)
         return model
-
-
-def _stored_name(tensor: str, grid: Grid) -> str:
-    return f'{tensor}_stored_{grid.low}_{grid.high}'
 
 
 def _fold(match: MatchedLayer) -> tuple[np.ndarray, np.ndarray]:
