@@ -16,7 +16,7 @@ from .accounting import Polynomial, polynomials
 from .errors import NothingToPruneError
 from .flow import FREEZE, Flow, SplitSite
 from .naming import name_blocks
-from .proof import Prover, prove, unproved
+from .proof import Prover, prove, unfollowed, unproved
 from .propagate import Frozen, propagate
 from .trace import Program, bind_inputs, leaf_tensors, structure_copy, trace
 from .units import ChannelUnit, UnitMember, collect
@@ -97,6 +97,8 @@ class ChannelGraph:
 
     def drop(self, refused: Mapping[str, str]) -> None:
         """Freeze units by name; `refused` gives the reason of each."""
+        if not refused:
+            return
         self.refused.update(refused)
         self._named = [(name, block) for name, block in self._named if name not in refused]
         self._finish()
@@ -171,7 +173,7 @@ class ChannelGraph:
             seed: Seed of weights and choice.
 
         Returns:
-            Largest absolute difference, relative to the largest output where that exceeds 1.
+            Largest difference, relative to the largest output.
 
         Raises:
             ProofError: Masking changed nothing, which proves nothing.
@@ -265,7 +267,7 @@ def _verified(graph: ChannelGraph, build: Any) -> ChannelGraph:
     """Choose the axis of every split so that the real module follows, then drop what fails."""
     policy: dict[tuple[int, ...], int] = {}
     prover = Prover(graph.model, graph)
-    failed = unproved(prover, graph.units)
+    failed = unfollowed(prover, graph.units)
     for signature in dict.fromkeys(site.signature for site in graph.flow.sites):
         site = next((site for site in graph.flow.sites if site.signature == signature), None)
         if site is None or not _touches(graph, site, failed):
@@ -273,11 +275,14 @@ def _verified(graph: ChannelGraph, build: Any) -> ChannelGraph:
         for choice in (*site.candidates[1:], FREEZE):
             trial_policy = {**policy, signature: choice}
             prover.graph = trial = build(trial_policy)
-            trial_failed = unproved(prover, trial.units)
+            if _worth(trial, {}) <= _worth(graph, failed):
+                continue
+            trial_failed = unfollowed(prover, trial.units)
             if _worth(trial, trial_failed) > _worth(graph, failed):
                 graph, failed, policy = trial, trial_failed, trial_policy
-    if failed:
-        graph.drop(failed)
+    graph.drop(failed)
+    prover.graph = graph
+    graph.drop(unproved(prover, graph.units))
     return graph
 
 

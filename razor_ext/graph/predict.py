@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from .errors import TraceError
-from .trace import Call, Ref, structure_copy, trace
+from .trace import Call, structure_copy, trace
 
 
 def dead_ids(graph: Any, keep: Mapping[str, torch.Tensor]) -> np.ndarray:
@@ -79,11 +79,9 @@ def first_mismatch(graph: Any, keep: Mapping[str, torch.Tensor], sliced: nn.Modu
     units: set[str] = set()
     if at < len(graph.program.calls):  # the operator that failed has no result; blame its inputs
         old = graph.program.calls[at]
-        for item in old.inputs.values():
-            for ref in item if isinstance(item, list) else [item]:
-                if isinstance(ref, Ref):
-                    rank = len(graph.program.shapes[ref.number])
-                    units.update(*(_units_at(graph, ref.number, dim) for dim in range(rank)))
+        for ref in old.refs:
+            rank = len(graph.program.shapes[ref.number])
+            units.update(*(_units_at(graph, ref.number, dim) for dim in range(rank)))
     return Mismatch(error.cause, frozenset(units))
 
 
@@ -101,7 +99,7 @@ def _compare(graph: Any, old: Call, new: Call, shapes: list, dead: np.ndarray) -
                 return Mismatch(f'{old}: expected bounds {expected}, got {got}',
                                 frozenset(_units_at(graph, source, dim)))
     for before, after in zip(old.outputs, new.outputs):
-        if before is None or after is None:
+        if before not in graph.program.used or after is None:
             continue
         units: set[str] = set()
         expected = []

@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import math
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Callable
 
 import torch
 from torch import nn
@@ -88,8 +89,12 @@ class Prover:
         self.state = {name: tensor.detach() for name, tensor in leaf_tensors(self.model).items()}
         device = next((tensor.device for tensor in self.state.values()), None)
         self.args, self.kwargs = double_inputs(graph, device)
+
+    @functools.cached_property
+    def base(self) -> list[torch.Tensor]:
+        """Outputs of the whole model."""
         with torch.no_grad():
-            self.base = outputs_of(self._call(self.model))
+            return outputs_of(self._call(self.model))
 
     def _call(self, model: nn.Module, state: Mapping[str, torch.Tensor] | None = None) -> Any:
         model = structure_copy(model)  # a forward pass may write to its module
@@ -100,15 +105,16 @@ class Prover:
             state = {name: tensor.clone() for name, tensor in state.items()}
             return functional_call(model, state, self.args, self.kwargs)
 
-    def compare(self, keep: Mapping[str, torch.Tensor]) -> tuple[float, float]:
+    def compare(self, keep: Mapping[str, torch.Tensor]) -> tuple[float, list[torch.Tensor]]:
         """Mask and slice the same channels.
 
         Returns:
-            Largest absolute difference of the two outputs (relative to the largest output where
-            that exceeds 1), and how far masking moved the output.
+            Largest difference of the two outputs, relative to the largest output, and the masked
+            outputs.
         """
         removed = removed_positions(self.graph, keep)
-        expected, moved = self.masked(removed)
+        expected = self.masked(removed)
+        unsliced = list(expected)
         with torch.no_grad():
             for (name, dim), positions in removed.items():
                 if name.startswith('output.'):
@@ -120,38 +126,47 @@ class Prover:
         if [a.shape for a in expected] != [b.shape for b in found]:
             raise SliceError(f'the sliced model returns shapes {[tuple(b.shape) for b in found]}, '
                              f'not {[tuple(a.shape) for a in expected]}')
-        return max((_distance(a, b) for a, b in zip(expected, found)), default=0.0), moved
+        error = max((_distance(a, b) for a, b in zip(expected, found)), default=0.0)
+        return error, unsliced
 
-    def masked(self, removed: Positions) -> tuple[list[torch.Tensor], float]:
-        """Return the outputs with every removed slice 0, and how far that moved them."""
+    def moved(self, outputs: Sequence[torch.Tensor]) -> float:
+        """How far outputs are from those of the whole model."""
+        return max((_distance(b, a) for a, b in zip(outputs, self.base)), default=0.0)
+
+    def masked(self, removed: Positions) -> list[torch.Tensor]:
+        """Return the outputs with every removed slice 0."""
         state = dict(self.state)
         for (name, dim), positions in removed.items():
             if name in state:
                 state[name] = state[name].index_fill(dim, positions.to(state[name].device), 0)
         with torch.no_grad():
-            outputs = outputs_of(self._call(self.model, state))
-        return outputs, max((_distance(a, b) for a, b in zip(outputs, self.base)), default=0.0)
+            return outputs_of(self._call(self.model, state))
+
+    def mismatch(self, keep: Mapping[str, torch.Tensor]) -> Mismatch | None:
+        """Return the first operator of the sliced module that is not as the graph predicts."""
+        sliced = slice_tensors(self.model, removed_positions(self.graph, keep))
+        return first_mismatch(self.graph, keep, sliced, self.args, self.kwargs)
 
     def failure(self, keep: Mapping[str, torch.Tensor]) -> Mismatch | None:
-        """Return why the sliced model is not the masked one, or None if it is."""
-        reason = ''
+        """Return why the sliced module is not the masked one, or None if it is."""
+        found = self.mismatch(keep)
+        if found is not None:
+            return found
         try:
             error, _ = self.compare(keep)
-            if error > TOLERANCE:
-                reason = f'sliced and masked outputs differ by {error:.2g}'
         except Exception as exception:  # any error of the sliced module is a failed proof
-            reason = describe(exception)
-        sliced = slice_tensors(self.model, removed_positions(self.graph, keep))
-        found = first_mismatch(self.graph, keep, sliced, self.args, self.kwargs)
-        return found or (Mismatch(reason, frozenset()) if reason else None)
+            return Mismatch(describe(exception), frozenset())
+        if error <= TOLERANCE:
+            return None
+        return Mismatch(f'sliced and masked outputs differ by {error:.2g}', frozenset())
 
     def idle(self, units: Sequence[ChannelUnit]) -> list[ChannelUnit]:
         """Return the units on which the output does not depend: a proof says nothing of them."""
         try:
             return self._without_effect(units)
         except RuntimeError:  # not differentiable, for example because of in-place writes
-            return [unit for unit in units if self.masked(removed_positions(self.graph, {
-                unit.name: torch.zeros(unit.num_channels, dtype=torch.bool)}))[1] == 0]
+            return [unit for unit in units if not self.moved(self.masked(removed_positions(
+                self.graph, {unit.name: torch.zeros(unit.num_channels, dtype=torch.bool)})))]
 
     def _without_effect(self, units: Sequence[ChannelUnit]) -> list[ChannelUnit]:
         trainable = {name for name, tensor in self.model.named_parameters()
@@ -200,9 +215,10 @@ def _distance(a: torch.Tensor, b: torch.Tensor) -> float:
         return 0.0
     if not a.is_floating_point():
         return 0.0 if torch.equal(a, b) else math.inf
-    scale = max(1.0, a.abs().max().item())
-    distance = ((a - b).abs().max() / scale).item()
-    return math.inf if math.isnan(distance) else distance
+    distance, scale = (a - b).abs().max().item(), a.abs().max().item()
+    if not math.isfinite(distance) or (distance and not scale):
+        return math.inf
+    return distance / scale if scale else 0.0
 
 
 def choose(units: Sequence[ChannelUnit], shares: Sequence[float], seed: int,
@@ -249,9 +265,9 @@ def prove(model: nn.Module, graph: Any, ratio: float, seed: int = 0) -> float:
     """See `ChannelGraph.prove`."""
     if not 0 < ratio < 1:
         raise ValueError(f'ratio must lie between 0 and 1, not {ratio}')
-    error, moved = Prover(model, graph, seed).compare(
-        choose(graph.units, [ratio] * len(graph.units), seed))
-    if moved == 0:
+    prover = Prover(model, graph, seed)
+    error, masked = prover.compare(choose(graph.units, [ratio] * len(graph.units), seed))
+    if not prover.moved(masked):
         raise ProofError('masking changed nothing, so the comparison proves nothing; give '
                          'example inputs that reach the pruned channels')
     return error
@@ -266,30 +282,47 @@ def check_slice(model: nn.Module, graph: Any, keep: Mapping[str, torch.Tensor]) 
                          'or keep the unit whole')
 
 
-def unproved(prover: Prover, units: Sequence[ChannelUnit]) -> dict[str, str]:
-    """Find the units that must not be pruned because the real module does not follow.
+def unfollowed(prover: Prover, units: Sequence[ChannelUnit]) -> dict[str, str]:
+    """Find the units whose sizes the real module does not follow, from traces alone.
 
-    All units are tried at once. On failure the sliced module is traced, and the units in the first
-    dimension that is not as predicted are dropped; where no dimension tells, the first unit that
-    breaks the proof is found by bisection.
+    The units in the first dimension that is not as predicted are dropped, until the rest holds.
 
     Returns:
         Unit name -> reason.
     """
-    failed = {unit.name: 'masking it changes no output, so nothing can be proved of it'
-              for unit in prover.idle(units)}
+    failed: dict[str, str] = {}
     for keep in telling_choices(units):
         names = [name for name in keep if name not in failed]
-        failed.update(_failing(prover, names, keep))
+        failed.update(_failing(prover.mismatch, names, keep))
     return failed
 
 
-def _failing(prover: Prover, names: Sequence[str], keep: Mapping[str, torch.Tensor]
-             ) -> Iterator[tuple[str, str]]:
-    """Yield units, with reasons, until the proof holds for the rest."""
+def unproved(prover: Prover, units: Sequence[ChannelUnit]) -> dict[str, str]:
+    """Find the units for which masked and sliced outputs differ, or that no output depends on.
+
+    Returns:
+        Unit name -> reason.
+    """
+    idle = prover.idle(units)
+    if idle:  # other weights may wake them
+        idle = Prover(prover.graph.model, prover.graph, seed=1).idle(idle)
+    failed = {unit.name: 'masking it changes no output, so nothing can be proved of it'
+              for unit in idle}
+    keep = telling_choices(units)[1]
+    names = [name for name in keep if name not in failed]
+    failed.update(_failing(prover.failure, names, keep))
+    return failed
+
+
+def _failing(check: Callable[[Mapping[str, torch.Tensor]], Mismatch | None],
+             names: Sequence[str], keep: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, str]]:
+    """Yield units, with reasons, until the check holds for the rest.
+
+    Where the check does not name units, the first that breaks it is found by bisection.
+    """
 
     def failure(chosen: Sequence[str]) -> Mismatch | None:
-        return prover.failure({name: keep[name] for name in chosen})
+        return check({name: keep[name] for name in chosen})
 
     rest = list(names)
     while rest:

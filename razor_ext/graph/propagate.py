@@ -1,7 +1,7 @@
 """Run the rules over a program until nothing more freezes."""
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -69,25 +69,10 @@ def propagate(program: Program, policy: Mapping[tuple[int, ...], int], keep: Col
             return flow, frozen
 
 
-def _used(program: Program) -> set[int]:
-    def refs(item: Any) -> Iterator[int]:
-        if isinstance(item, Ref):
-            yield item.number
-        elif isinstance(item, list):
-            for part in item:
-                yield from refs(part)
-
-    used = set(program.outputs)
-    for call in program.calls:
-        for item in call.inputs.values():
-            used.update(refs(item))
-    return used
-
-
 def _plant(flow: Flow, frozen: Frozen, keep: Collection[str]) -> None:
     """Give the parameters and buffers their ids."""
     program, ids = flow.program, flow.ids
-    used = _used(program)
+    used = program.used
     for name, number in program.leaves.items():
         shape = program.shapes[number]
         dims = []

@@ -57,6 +57,17 @@ class Call:
     def __str__(self) -> str:
         return f'{self.name} ({self.source})'
 
+    @property
+    def refs(self) -> Iterator[Ref]:
+        """The tensors among the arguments."""
+        stack = list(self.inputs.values())
+        while stack:
+            item = stack.pop()
+            if isinstance(item, Ref):
+                yield item
+            elif isinstance(item, list):
+                stack.extend(item)
+
 
 @dataclasses.dataclass
 class Program:
@@ -75,6 +86,12 @@ class Program:
     outputs: tuple[int, ...]
     calls: list[Call]
     shapes: list[tuple[int, ...]]
+
+    @functools.cached_property
+    def used(self) -> frozenset[int]:
+        """Numbers of the tensors that a call or the model's caller receives."""
+        return frozenset((*self.outputs, *(
+            ref.number for call in self.calls for ref in call.refs)))
 
 
 class _Recorder(TorchDispatchMode):
