@@ -5,7 +5,7 @@
 #   source tools/setup_env.sh          set up; $RAZOR_PYTHON is then the environment's interpreter
 #
 # Variables:
-#   PYTHON        interpreter to build the environment with (default: python3.11, 3.10, 3.9, python3)
+#   PYTHON        interpreter to build the environment with (default: python3.11, 3.10, 3.9, 3.12)
 #   RAZOR_VENV    folder of the environment (default: .venv in the project root)
 #   RAZOR_TORCH   2.1: the oldest supported torch, in .venv-torch21 (default: the newest tested)
 #   RAZOR_KEEP_TORCH=1        leave the torch that is already in the environment
@@ -21,18 +21,18 @@ razor_fail() {
 }
 
 razor_find_python() {
-    local candidate
-    for candidate in ${PYTHON:-python3.11 python3.10 python3.9 python3 python}; do
+    local candidate candidates="${PYTHON:-python3.11 python3.10 python3.9 python3.12 python3 python}"
+    for candidate in $candidates; do
         # A command may exist and not run (version managers leave such stubs).
-        if "$candidate" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))' \
+        if "$candidate" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))' \
             2>/dev/null; then
             command -v "$candidate"
             return
         fi
     done
-    razor_fail "no usable Python among: ${PYTHON:-python3.11 python3.10 python3.9 python3 python}.
-    Python 3.9, 3.10 or 3.11 is needed: xtcocotools, which MMPose's evaluation imports, has no wheels
-    for newer ones. Install one of them and say which by PYTHON=/path/to/python3.11."
+    razor_fail "no usable Python among: $candidates.
+    Python 3.9 to 3.12 is needed: there is no numpy 1.26, which xtcocotools was built for, for newer
+    ones. Install one of them and say which by PYTHON=/path/to/python3.11."
 }
 
 razor_stamp() {
@@ -95,6 +95,17 @@ if sys.argv[1] == 'gpu' and not torch.cuda.is_available():
 CHECK
 }
 
+razor_install_xtcocotools() {
+    # Wheels end with Python 3.11; its source is compiled against the numpy of the environment.
+    command -v "${CC:-cc}" || {
+        echo 'xtcocotools has no wheel for this Python: install a C compiler, or Python 3.11'
+        return 1
+    }
+    "$RAZOR_PYTHON" -m pip install -c "$RAZOR_CONSTRAINTS" numpy cython &&
+        "$RAZOR_PYTHON" -m pip install --no-deps --no-build-isolation -c "$RAZOR_CONSTRAINTS" \
+            xtcocotools
+}
+
 razor_install_requirements() {
     # torch is there already, under its own constraint.
     grep -v '^torch' "$RAZOR_ROOT/requirements/runtime.txt" >"$RAZOR_VENV/runtime.txt" &&
@@ -120,6 +131,7 @@ razor_setup() {
         *) razor_fail "RAZOR_TORCH=$RAZOR_TORCH is not known; leave it empty, or set it to 2.1."
            return 1 ;;
     esac
+    case "$RAZOR_VENV" in /*) ;; *) RAZOR_VENV="$PWD/$RAZOR_VENV" ;; esac
     RAZOR_PYTHON="$RAZOR_VENV/bin/python"
     RAZOR_LOG="$RAZOR_VENV/setup.log"
     RAZOR_GPU=cpu
@@ -143,6 +155,9 @@ razor_setup() {
         --upgrade pip setuptools wheel || return 1
     razor_step 'torch (the largest download)' razor_install_torch || return 1
     razor_step 'checking torch' razor_check_torch || return 1
+    if "$RAZOR_PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then
+        razor_step 'xtcocotools, from source' razor_install_xtcocotools || return 1
+    fi
     razor_step 'requirements' razor_install_requirements || return 1
     razor_step 'OpenMMLab packages' razor_install_openmmlab || return 1
     razor_step 'razor_ext' "$RAZOR_PYTHON" -m pip install --no-deps --no-build-isolation \

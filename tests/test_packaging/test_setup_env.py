@@ -16,7 +16,8 @@ FAKE_PYTHON = '''#!/usr/bin/env bash
 echo "$*" >>"$CALLS"
 case "$*" in
     -V) echo Python 3.11.0 ;;
-    "-c import sys"*) exit "${VERSION_STATUS:-0}" ;;
+    "-c import sys"*"(3, 9)"*) exit "${VERSION_STATUS:-0}" ;;
+    "-c import sys"*"(3, 12)"*) [ -n "${IS_NEW:-}" ]; exit ;;
     "-m venv --clear "*) mkdir -p "${@: -1}/bin" && cp "$0" "${@: -1}/bin/python" ;;
     *" -r "*) for file in "$@"; do [[ $file == */constraints.txt ]] || cat "$file"; done \\
               >>"$CALLS" 2>/dev/null ;;
@@ -111,6 +112,18 @@ def test_half_created_environment_is_created_again(sandbox):
     assert sandbox.called('-m venv --clear')
 
 
+def test_xtcocotools_is_compiled_where_there_is_no_wheel(sandbox):
+    assert sandbox.setup().returncode == 0
+    assert not sandbox.called('--no-build-isolation -c')
+    shutil.rmtree(sandbox.root / '.venv')
+    failed = sandbox.setup(IS_NEW='1', CC='no-such-compiler')
+    assert failed.returncode
+    assert 'install a C compiler, or Python 3.11' in failed.stderr
+    sandbox.add_command('some-compiler', '')
+    assert sandbox.setup(IS_NEW='1', CC='some-compiler').returncode == 0
+    assert sandbox.called('--no-build-isolation -c')
+
+
 def test_no_torchvision_and_no_second_torch(sandbox):
     sandbox.setup()
     assert not any(call.startswith(('torchvision', 'torch>')) for call in sandbox.calls)
@@ -146,7 +159,7 @@ def test_oldest_torch(sandbox):
 
 @pytest.mark.parametrize(('environment', 'words'), [
     ({'RAZOR_TORCH': '1.13'}, 'RAZOR_TORCH=1.13 is not known'),
-    ({'VERSION_STATUS': '1'}, 'Python 3.9, 3.10 or 3.11 is needed'),
+    ({'VERSION_STATUS': '1'}, 'Python 3.9 to 3.12 is needed'),
 ])
 def test_errors_name_the_way_out(sandbox, environment, words):
     failed = sandbox.setup(**environment)
@@ -154,9 +167,12 @@ def test_errors_name_the_way_out(sandbox, environment, words):
     assert words in failed.stderr
 
 
-def test_other_place(sandbox, tmp_path):
-    assert sandbox.setup(RAZOR_VENV=str(tmp_path / 'elsewhere')).returncode == 0
-    assert (tmp_path / 'elsewhere' / 'razor_ext.stamp').exists()
+@pytest.mark.parametrize('relative', [True, False])
+def test_other_place(sandbox, relative):
+    place = sandbox.root / 'elsewhere'
+    assert sandbox.setup(RAZOR_VENV='elsewhere' if relative else str(place)).returncode == 0
+    assert (place / 'razor_ext.stamp').exists()
+    assert sandbox.called(f'-m venv --clear {place}')
     assert not (sandbox.root / '.venv').exists()
 
 
