@@ -23,12 +23,24 @@ class PartLinear(nn.Module):
     def __init__(self, num_parts: int, in_channels: int, out_channels: int,
                  normalize: bool = False) -> None:
         super().__init__()
-        self.num_parts = num_parts
-        self.in_channels = in_channels
-        self.out_channels = out_channels
         self.normalize = normalize
         self.weight = nn.Parameter(torch.empty(num_parts, in_channels, out_channels))
         self.reset_parameters()
+
+    @property
+    def num_parts(self) -> int:
+        """Parts p."""
+        return self.weight.shape[0]
+
+    @property
+    def in_channels(self) -> int:
+        """Input channels i, of the weight as it is: slicing has nothing to keep in step."""
+        return self.weight.shape[1]
+
+    @property
+    def out_channels(self) -> int:
+        """Output channels o."""
+        return self.weight.shape[2]
 
     def reset_parameters(self) -> None:
         """Xavier-uniform over the whole stack, the fan GaitSet introduced for these matrices."""
