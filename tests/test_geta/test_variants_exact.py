@@ -8,7 +8,7 @@ import torch
 from toy import PLAN, Net, grouped, set_grads
 
 from razor_ext.algorithms.geta import HESSO, QASSO, SparsityTarget, StagePlan
-from razor_ext.algorithms.geta.variants import _supports_fused
+from razor_ext.algorithms.geta.variants import supports_fused
 
 CASES = [
     ('adamw', {'lr': 3e-3, 'weight_decay': 0.05}),
@@ -27,7 +27,7 @@ TORCH = {'adamw': torch.optim.AdamW, 'adam': torch.optim.Adam, 'sgd': torch.opti
                                                       (QASSO, 'fused')])
 @pytest.mark.parametrize(('variant', 'options'), CASES)
 def test_follows_torch_for_200_steps(kind, implementation, variant, options):
-    if implementation == 'fused' and not _supports_fused(TORCH[variant], torch.device('cpu')):
+    if implementation == 'fused' and not supports_fused(TORCH[variant], torch.device('cpu')):
         pytest.skip('this torch has no fused step on a CPU')
     torch.manual_seed(1)
     ours, theirs = Net(), Net()

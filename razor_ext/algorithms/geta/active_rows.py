@@ -88,6 +88,10 @@ class ActiveRows:
     def _lay_out_scales(self) -> None:
         """Find the scales of each quantized weight: one per row, or one for all."""
         scales = [torch.arange(part.start, part.stop) for part in self._bank.slices]
+        for w, s in zip(self._quantized, scales):
+            if s.numel() not in (1, w.entry.groups.numel()):
+                raise ValueError(f'{w.entry.name}: {s.numel()} step sizes for '
+                                 f'{w.entry.groups.numel()} channels; one each or one for all')
         picks = [s[w.rows.cpu()] if s.numel() > 1 else s for w, s in zip(self._quantized, scales)]
         self._pick_sizes = [p.numel() for p in picks]
         sizes = torch.tensor(self._bank.sizes)

@@ -34,6 +34,7 @@ class QASSO(GroupSparseOptimizer):
         handles: Quantizers; none only prunes.
         weight_bits, activation_bits: Ranges of bit widths.
         lr_quant: Learning rate of quantizer scales.
+        extra_scales: Further parameters to train as scales (zero points).
         rule: Constants of forgetting.
         options: See :class:`GroupSparseOptimizer`.
 
@@ -44,11 +45,12 @@ class QASSO(GroupSparseOptimizer):
     def __init__(self, params: Iterable, *, groups: GroupIndex | None, plan: StagePlan,
                  handles: Sequence[BitHandle] = (), weight_bits: BitRange | None = None,
                  activation_bits: BitRange | None = None, lr_quant: float = 1e-3,
+                 extra_scales: Sequence[Tensor] = (),
                  rule: ForgetRule | None = None, **options: Any) -> None:
         self.rule = rule or ForgetRule()
         self.bank = BitBank(handles, weight_bits or BitRange(), activation_bits or BitRange()) \
             if handles else None
-        scales = self.bank.parameters() if handles else []
+        scales = [*(self.bank.parameters() if handles else []), *extra_scales]
         super().__init__(split_scales(params, scales, lr_quant), groups=groups, plan=plan,
                          **options)
         self._rows: ActiveRows | None = None

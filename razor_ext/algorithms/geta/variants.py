@@ -13,7 +13,7 @@ VARIANTS: dict[str, type] = {'sgd': SGD, 'adam': Adam, 'adamw': AdamW}
 IMPLEMENTATIONS = ('auto', 'foreach', 'fused')
 
 
-def _supports_fused(variant: type, device: torch.device) -> bool:
+def supports_fused(variant: type, device: torch.device) -> bool:
     """Whether this torch has a fused step of the optimizer for the device."""
     param = torch.nn.Parameter(torch.zeros(1, device=device))
     param.grad = torch.zeros_like(param)
@@ -51,7 +51,7 @@ def make_defaults(variant: str, implementation: str, device: torch.device,
     if unknown:
         raise ValueError(f'{variant} has no option {", ".join(unknown)}; known: '
                          f'{", ".join(sorted(known))}')
-    fused = implementation != 'foreach' and _supports_fused(kind, device)
+    fused = implementation != 'foreach' and supports_fused(kind, device)
     if implementation == 'fused' and not fused:
         raise ValueError(f"implementation='fused': this torch has no fused {variant} for {device}")
     mode = {'fused': True} if fused else {'foreach': True}
