@@ -127,15 +127,16 @@ def _render(folder: Path, recipe: dict, options: SceneOptions) -> None:
     (fresh / 'images').mkdir(parents=True)
     job = partial(_render_one, f"{recipe['seed']}/{recipe['split']}", options, fresh / 'images')
     logger.info(f'Rendering {count} scenes of synthetic people to {folder} ({workers} workers)')
-    images, people = {}, []
+    images, people, told = {}, [], start
     # Workers are forked: they need neither torch nor the registries, and start at once.
     with get_context('fork').Pool(workers, cv2.setNumThreads, (0,)) as pool:
         for number, (name, size, found) in enumerate(pool.imap(job, range(count), chunksize=16), 1):
             images[name] = size
             people += found
-            if number % max(1, count // 8) == 0 or number == count:
-                rate = number / (time.perf_counter() - start)
-                logger.info(f'  {number}/{count} scenes, {rate:.0f} per second')
+            now = time.perf_counter()
+            if now - told > 5 or number == count:
+                logger.info(f'  {number}/{count} scenes, {number / (now - start):.0f} per second')
+                told = now
     annotations = {}
     for points, name in ANNOTATIONS.items():
         content = json.dumps(_coco(list(images), people, points, options.size)).encode()

@@ -17,16 +17,16 @@ def backdrop(height: int, width: int, clutter: float, rng: np.random.Generator) 
     Args:
         height: Height in pixels.
         width: Width in pixels.
-        clutter: Scale of the number of things.
+        clutter: Scale of the number of things, and below 1 of the contrast of the materials.
         rng: Where the chances come from.
 
     Returns:
         np.ndarray: uint8 RGB ``[height, width, 3]``.
     """
-    image = _material(height, width, rng)
+    image = _material(height, width, min(clutter, 1.), rng)
     if rng.random() < .7:
         horizon = int(height * rng.uniform(.35, .85))
-        image[horizon:] = _material(height - horizon, width, rng)
+        image[horizon:] = _material(height - horizon, width, min(clutter, 1.), rng)
     for _ in range(rng.poisson(9 * clutter)):
         thing(image, rng)
     return image
@@ -79,7 +79,7 @@ def thing(image: np.ndarray, rng: np.random.Generator, mask: np.ndarray | None =
         cv2.copyTo(shape, shape, mask[y0:y1, x0:x1])
 
 
-def _material(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+def _material(height: int, width: int, contrast: float, rng: np.random.Generator) -> np.ndarray:
     bank = _materials()
     tile = bank[rng.integers(len(bank))]
     zoom, angle = rng.uniform(.5, 1.6), rng.normal(0, 8) + 90 * rng.integers(4)
@@ -88,7 +88,9 @@ def _material(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     image = cv2.warpAffine(tile, turn, (width, height), flags=cv2.INTER_LINEAR,
                            borderMode=cv2.BORDER_REFLECT_101)
     tint = hsv(rng.random(), rng.beta(1, 4.), rng.uniform(.45, 1.)) / 255
-    return cv2.multiply(image, (*map(float, tint), 0.), dtype=cv2.CV_8U)
+    flat = np.multiply(1 - contrast, cv2.mean(image)[:3] * tint)
+    return cv2.add(cv2.multiply(image, (*(contrast * tint).tolist(), 0.), dtype=cv2.CV_8U),
+                   (*flat.tolist(), 0.))
 
 
 @lru_cache(maxsize=1)

@@ -29,15 +29,17 @@ class SceneOptions:
         people: Fewest and most people.
         stature: Smallest and largest height of a person standing up, in heights of the image.
         variety: 0 draws walkers only, 1 postures of all kinds.
+        yaw: Largest angle between where a person faces and the camera, in degrees; 180 is any.
         roll: Standard deviation of the rotation in the image plane, in degrees.
         occlusion: Chance of an object in front of the people.
-        clutter: Scale of the number of things in the background.
+        clutter: Scale of the number of things in the background and of its contrast.
         degrade: Scale of blur, noise and compression.
     """
     size: tuple = (192, 256)
     people: tuple = (1, 2)
     stature: tuple = (.6, 1.)
     variety: float = 1.
+    yaw: float = 180.
     roll: float = 10.
     occlusion: float = .35
     clutter: float = 1.
@@ -51,8 +53,8 @@ class SceneOptions:
         if len(self.stature) != 2 or not .1 <= self.stature[0] <= self.stature[1] <= 3:
             raise ValueError(f'stature must be a smallest and a largest of .1 to 3, '
                              f'not {self.stature}')
-        for name, top in (('variety', 1.), ('occlusion', 1.), ('roll', 180.), ('clutter', 10.),
-                          ('degrade', 10.)):
+        for name, top in (('variety', 1.), ('yaw', 180.), ('roll', 180.), ('occlusion', 1.),
+                          ('clutter', 10.), ('degrade', 10.)):
             value = getattr(self, name)
             if not 0 <= value <= top:
                 raise ValueError(f'{name} must be within 0 and {top:g}, not {value}')
@@ -130,7 +132,7 @@ def _person(scale: float, main: bool, options: SceneOptions,
             rng: np.random.Generator) -> _Layer | None:
     width, height = options.size
     params, skeleton = sample_posture(rng, options.variety)
-    yaw, elevation = rng.uniform(0, 360), rng.normal(6, 9)
+    yaw, elevation = rng.uniform(-options.yaw, options.yaw), rng.normal(6, 9)
     roll = rng.normal(0, options.roll)
     turn = (rotation('z', roll) @ rotation('x', elevation) @ _FACING @ rotation('z', yaw))
     skeleton = _perspective(skeleton.transformed(turn, scale), scale * rng.uniform(2.5, 6.))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -64,14 +65,9 @@ def test_number_of_workers_does_not_matter(root: Path, tmp_path: Path, monkeypat
 
 
 def test_processes_that_ask_at_once_render_once(tmp_path: Path):
-    with get_context('fork').Pool(3, initializer=_not_daemonic) as pool:
-        assert len(set(pool.map(_ensure, [tmp_path] * 3, chunksize=1))) == 1
+    with ProcessPoolExecutor(3, mp_context=get_context('fork')) as pool:
+        assert len(set(pool.map(_ensure, [tmp_path] * 3))) == 1
     assert sum(p.is_dir() for p in tmp_path.iterdir()) == 1
-
-
-def _not_daemonic() -> None:
-    import multiprocessing
-    multiprocessing.current_process()._config['daemon'] = False
 
 
 def test_cache_is_reused_and_other_arguments_lie_beside_it(root: Path):

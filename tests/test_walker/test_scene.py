@@ -167,9 +167,17 @@ def test_people_differ_in_posture_and_place():
     assert .3 < left_of.mean() < .7, 'as many seen from the front as from behind'
 
 
+def test_yaw_limits_where_people_face():
+    options = SceneOptions(size=(96, 128), people=(1, 1), yaw=20., roll=0., variety=0.)
+    for index in range(20):
+        for person in render_scene(3, index, options).people:
+            (left, _, seen_left), (right, _, seen_right) = person.keypoints[[5, 6]]
+            assert not (seen_left and seen_right) or left > right
+
+
 @pytest.mark.parametrize(('change', 'word'), [
     ({'size': (8, 8)}, 'size'), ({'people': (2, 1)}, 'people'), ({'stature': (0, 1)}, 'stature'),
-    ({'variety': 2.}, 'variety'), ({'occlusion': -1.}, 'occlusion')])
+    ({'variety': 2.}, 'variety'), ({'yaw': 200.}, 'yaw'), ({'occlusion': -1.}, 'occlusion')])
 def test_bad_options_are_named(change: dict, word: str):
     with pytest.raises(ValueError, match=word):
         SceneOptions(**change)
