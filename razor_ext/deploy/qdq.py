@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 from .errors import DeployError
 from .grids import Grid, LayerGrids
 from .match import MatchedLayer, match_layers, stored_tensors
-from .qdq_plan import Plan, observe, plan_grids, trim_silu
+from .qdq_plan import Plan, absorb_relu, observe, plan_grids, trim_silu
 
 MICROSOFT = 'com.microsoft'
 
@@ -90,6 +90,7 @@ def insert_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids],
     writer = _Writer(model, plan)
     plan.settle(observe(writer.with_float_weights(), plan.unknown, batches))
     trim_silu(model, plan)
+    writer.absorbed = absorb_relu(model, plan)
     return writer.write()
 
 
@@ -107,6 +108,9 @@ class _Writer:
         #: Tensor of the float graph (or a copy on another grid) -> its integers.
         self._names: dict[str, str] = {}
         self._constants: dict[tuple, str] = {}
+        #: Outputs of nodes that are left out, and what stands for them.
+        self.absorbed: set[str] = set()
+        self._alias: dict[str, str] = {}
         self.contrib = False
 
     def with_float_weights(self) -> onnx.ModelProto:
@@ -125,12 +129,12 @@ class _Writer:
 
     def write(self) -> QdqModel:
         """Emit every node with its quantizers."""
-        integer, floating, removed = [], {}, {}
+        integer, floating = [], {}
         for node in self.source.graph.node:
             new = onnx.NodeProto()
             new.CopyFrom(node)
             for index, value in enumerate(new.input):
-                new.input[index] = removed.get(value, value)
+                new.input[index] = self._alias.get(value, value)
             match = self.plan.matches.get(node.output[0])
             if match is not None:
                 if match.layer.refused:
@@ -139,8 +143,8 @@ class _Writer:
                     integer.append(match)
                 self._quantize_operands(new, node)
                 self._quantize_weight(new, node)
-            if self._is_absorbed(node):
-                removed[node.output[0]] = new.input[0]
+            if node.output[0] in self.absorbed:
+                self._alias[node.output[0]] = new.input[0]
                 continue
             self.nodes.append(new)
             for index, value in enumerate(node.output):
@@ -153,7 +157,8 @@ class _Writer:
         node = match.node
         operands = []
         for position in match.operands:
-            grid, value = self.plan.operand[node.output[0], position], node.input[position]
+            grid = self.plan.operand[node.output[0], position]
+            value = self._alias.get(node.input[position], node.input[position])
             operands.append((self._names[self.quantized.get((value, grid), value)], grid))
         integers, scale, _ = self.weights.get(node.output[0], (None, None, 0))
         bias = self.stored[node.input[2]] if len(node.input) > 2 else None
@@ -161,13 +166,6 @@ class _Writer:
         name = node.output[0] if output is None else self._names[node.output[0]]
         stored = None if integers is None else self._names[match.weight]
         return IntegerLayer(match, tuple(operands), stored, integers, scale, bias, name, output)
-
-    def _is_absorbed(self, node: onnx.NodeProto) -> bool:
-        """Whether a Relu does nothing, because its input's grid starts at zero."""
-        if node.op_type != 'Relu' or node.output[0] in {v.name for v in self.source.graph.output}:
-            return False
-        grid = self.plan.own.get(node.input[0])
-        return grid is not None and grid.zero_point == grid.low
 
     def _weight_name(self, node: onnx.NodeProto) -> str:
         return self.plan.matches[node.output[0]].weight
@@ -188,10 +186,12 @@ class _Writer:
     def _quantize_weight(self, new: onnx.NodeProto, node: onnx.NodeProto) -> None:
         if node.output[0] not in self.weights:
             return
+        bias = new.input[2] if len(new.input) > 2 else ''
+        if bias and self.plan.runs_integer(node):
+            self._refine(node)
         integers, scale, axis = self.weights[node.output[0]]
         name = self._weight_name(node)
         container = np.int8 if np.abs(integers).max(initial=0) <= 127 else np.int16
-        bias = new.input[2] if len(new.input) > 2 else ''
         operand = self.plan.operand.get((node.output[0], 0))
         if bias and self.plan.runs_integer(node):
             new.input[2] = self._dequantized(
@@ -199,6 +199,22 @@ class _Writer:
                 np.int32, scale * np.float32(operand.scale), 0)
         new.input[list(new.input).index(name)] = self._dequantized(
             name, integers, container, scale, axis)
+
+    def _refine(self, node: onnx.NodeProto) -> None:
+        """Store narrow weights times a power of two, where their steps are too coarse for the bias.
+
+        The bias is rounded to input step times weight step. A smaller weight step with integers
+        larger by as much is the same weight, and the container has room for it.
+        """
+        integers, scale, axis = self.weights[node.output[0]]
+        grid = self.plan.own.get(node.output[0])
+        operand = self.plan.operand[node.output[0], 0]
+        if grid is None:
+            return
+        room, factor = 127 // max(1, int(np.abs(integers).max())), 1
+        while 2 * factor <= room and scale.max() * operand.scale / factor > grid.scale / 8:
+            factor *= 2
+        self.weights[node.output[0]] = integers * factor, scale / np.float32(factor), axis
 
     def _dequantized(self, name: str, integers: np.ndarray, container: type, scale: np.ndarray,
                      axis: int) -> str:

@@ -106,6 +106,30 @@ def plan_grids(model: onnx.ModelProto, matches: Sequence[MatchedLayer]) -> Plan:
     return plan
 
 
+def absorb_relu(model: onnx.ModelProto, plan: Plan) -> set[str]:
+    """Let grids that start at zero do the work of Relu.
+
+    Args:
+        model: The float graph.
+        plan: Settled plan; changed in place.
+
+    Returns:
+        Outputs of the Relu nodes that are no longer needed.
+    """
+    users = consumers(model)
+    outputs = {value.name for value in model.graph.output}
+    absorbed = set()
+    for node in model.graph.node:
+        grid = plan.own.get(node.output[0])
+        alone = len(users[node.input[0]]) == 1 if node.input else False
+        if (node.op_type == 'Relu' and alone and grid is not None and node.input[0] in plan.own
+                and node.output[0] not in outputs and grid.zero_point == grid.low):
+            plan.own[node.input[0]] = grid
+            plan.source.pop(node.input[0], None)
+            absorbed.add(node.output[0])
+    return absorbed
+
+
 def trim_silu(model: onnx.ModelProto, plan: Plan) -> None:
     """Cut input grids of SiLU where its output is below half a step.
 
