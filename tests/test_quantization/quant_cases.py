@@ -30,7 +30,7 @@ class GatedUnit(nn.Module):
     def forward(self, x):
         u, v = self.uv(x).chunk(2, dim=-1)
         q, k = u * self.gamma[0], u * self.gamma[1]
-        kernel = torch.bmm(q, k.transpose(1, 2)).relu()
+        kernel = torch.bmm(q, k.transpose(1, 2)).square()
         return self.o(torch.bmm(kernel, v))
 
 
