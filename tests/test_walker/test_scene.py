@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from multiprocessing import get_context
 
 import numpy as np
@@ -173,6 +174,18 @@ def test_yaw_limits_where_people_face():
         for person in render_scene(3, index, options).people:
             (left, _, seen_left), (right, _, seen_right) = person.keypoints[[5, 6]]
             assert not (seen_left and seen_right) or left > right
+
+
+def test_throughput(record_property):
+    """About 100 a second on one core; the bound only tells an accident from a busy machine."""
+    options = SceneOptions(size=(192, 256), people=(1, 1))
+    render_scene(4, 0, options)
+    start = time.process_time()
+    for index in range(30):
+        render_scene(4, index, options)
+    rate = 30 / (time.process_time() - start)
+    record_property('scenes_per_second', rate)
+    assert rate > 15
 
 
 @pytest.mark.parametrize(('change', 'word'), [
