@@ -106,6 +106,12 @@ def swapped_type(quant_type: type[QuantLayer], float_type: type[nn.Module]) -> t
 class QuantLinear(QuantLayer):
     """Linear."""
 
+    @classmethod
+    def refuse(cls, module: nn.Module) -> str | None:
+        if isinstance(module, nn.modules.linear.NonDynamicallyQuantizableLinear):
+            return 'nn.MultiheadAttention reads its weight without calling it'
+        return None
+
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(self.quantize_operand('input', x), self.quantize_weight(), self.bias)
 

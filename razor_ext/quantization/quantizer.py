@@ -83,7 +83,9 @@ class Quantizer(nn.Module):
         if not self._fixed_bits:
             return self.log_d.exp()
         top = q_m if t is None else q_m ** t
-        return top / QF.levels_of_bits(self._fixed_bits, self._bit_scheme)
+        d = top / QF.levels_of_bits(self._fixed_bits, self._bit_scheme)
+        # DDP expects a gradient for every parameter, of value 0 here.
+        return d + 0 * self.log_d if torch.is_grad_enabled() else d
 
     @property
     def _bit_scheme(self) -> str:
@@ -189,7 +191,6 @@ class Quantizer(nn.Module):
         self._scheme, self._fixed_bits = scheme, fixed_bits
         self.code[0] = _UNSET if scheme is None else _SCHEMES.index(scheme)
         self.code[1] = fixed_bits
-        self.log_d.requires_grad_(not fixed_bits)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x on the grid.
@@ -208,8 +209,7 @@ class Quantizer(nn.Module):
                 'batches) once the weights are loaded, or load a checkpoint that holds its scales')
         q_m, t, zero_ratio = self.q_m, self.t, self.zero_ratio
         d = self._step(q_m, t)
-        if self._scheme == 'unsigned' and zero_ratio is not None:
-            # DDP expects a gradient for every parameter, of value 0 here.
+        if self._scheme == 'unsigned' and zero_ratio is not None:  # also for DDP
             q_m, zero_ratio = q_m + 0 * zero_ratio, None
         scale = None
         if self.lsq_grad_scale and torch.is_grad_enabled():

@@ -178,11 +178,14 @@ def test_layers_of_unknown_types_stay_float_with_a_reason():
     class PlainChild(nn.Conv2d):
         pass
 
-    model = nn.Sequential(OwnConv(3, 4, 1), PlainChild(4, 4, 1), nn.Embedding(3, 4))
+    model = nn.Sequential(OwnConv(3, 4, 1), PlainChild(4, 4, 1), nn.Embedding(3, 4),
+                          nn.MultiheadAttention(4, 2))
     infos = {i.name: i for i in quantize_model(model, QuantConfig())}
     assert 'overrides the forward of Conv2d' in infos['0'].reason
     assert infos['1'].reason is None and isinstance(model[1], QuantLayer)
     assert 'Embedding is not registered' in infos['2'].reason
+    assert 'MultiheadAttention is not registered' in infos['3'].reason
+    assert 'without calling it' in infos['3.out_proj'].reason
 
 
 @pytest.mark.parametrize(('config', 'message'), [

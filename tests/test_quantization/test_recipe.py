@@ -110,7 +110,7 @@ def test_fixed_bits_stay_while_ranges_learn():
         optimizer.zero_grad()
         model(X).square().mean().backward()
         optimizer.step()
-    assert all(h.log_d.grad is None and h.log_q_m.grad is not None
+    assert all(h.log_d.grad.count_nonzero() == 0 and h.log_q_m.grad.count_nonzero() > 0
                for h in quantizer_handles(model))
     after = [h.quantizer.bits().item() for h in quantizer_handles(model)]
     assert after == before
