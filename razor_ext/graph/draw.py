@@ -36,7 +36,8 @@ def draw(graph: Any, path: str | Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     colours = matplotlib.colors.ListedColormap(['white', '#2b6cb0', '#dd8a2e', '#6b4c9a'])
-    axes.pcolormesh(roles.numpy(), cmap=colours, vmin=0, vmax=3, edgecolors='#dddddd', linewidth=.3)
+    axes.pcolormesh(roles.numpy(), cmap=colours, vmin=0, vmax=3, edgecolors='#dddddd',
+                    linewidth=0.3, rasterized=True)
     axes.set_yticks([i + 0.5 for i in range(len(graph.units))],
                     [unit.name for unit in graph.units], fontsize=6)
     axes.set_xticks([i + 0.5 for i in range(len(owners))], owners, fontsize=4, rotation=90)
