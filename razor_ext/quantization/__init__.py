@@ -28,7 +28,7 @@ from .errors import CalibrationError, QuantConfigError, QuantFileError
 from .hooks import CalibrationHook
 from .layers import QUANT_LAYERS, QuantLayer, QuantMatmul, register_quant_layer
 from .quantizer import Quantizer
-from .recipe import integer_weights, quant_spec, save_quant, structure_hash
+from .recipe import integer_weights, quant_spec, save_quant, slice_spec, structure_hash
 from .recipe_reader import apply_quant, check_spec, load_quant
 
 __all__ = [
@@ -38,5 +38,5 @@ __all__ = [
     'check_spec', 'count_costs', 'fix_bits', 'float_mode', 'functional', 'integer_weights',
     'load_quant', 'quant_spec', 'quantize_model', 'quantized_layers', 'quantizer_handles',
     'register_quant_layer', 'remove_quantizers', 'save_quant', 'scale_followers',
-    'structure_hash', 'summarize_costs',
+    'slice_spec', 'structure_hash', 'summarize_costs',
 ]

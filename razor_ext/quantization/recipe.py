@@ -14,9 +14,10 @@
 """
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -116,3 +117,28 @@ def save_quant(path: str | os.PathLike, model: nn.Module,
                infos: Iterable[QuantizedLayerInfo] = ()) -> None:
     """Write quant.json atomically; see `quant_spec`."""
     write_json(path, quant_spec(model, infos))
+
+
+def slice_spec(spec: Mapping[str, Any], sliced: nn.Module,
+               kept: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the spec of a sliced model, from that of the model before slicing.
+
+    Args:
+        spec: from `quant_spec`.
+        sliced: float model after slicing.
+        kept: weight parameter name to the positions kept along its output channels, ascending; a
+            weight that is not named keeps all. Only scales per channel need it.
+    """
+    spec = copy.deepcopy(dict(spec))
+    spec['structure'] = structure_hash(sliced)
+    for name, layer in spec['layers'].items():
+        grid = layer['weight']
+        if grid is None or grid['granularity'] == 'tensor':
+            continue
+        positions = kept.get(f"{name}.{grid['parameter']}")
+        if positions is None:
+            continue
+        for values in (grid, grid['state']):
+            for key in {'d', 'q_m', 'log_q_m'} & set(values):
+                values[key] = [values[key][i] for i in positions.tolist()]
+    return spec

@@ -26,6 +26,7 @@ from razor_ext.quantization import (
     quantizer_handles,
     remove_quantizers,
     save_quant,
+    slice_spec,
     structure_hash,
 )
 
@@ -115,6 +116,32 @@ def test_fixed_bits_stay_while_ranges_learn():
     after = [h.quantizer.bits().item() for h in quantizer_handles(model)]
     assert after == before
     quant_spec(model)
+
+
+@pytest.mark.parametrize('granularity', ['tensor', 'channel'])
+def test_a_sliced_model_takes_its_share_of_the_spec(granularity):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 4))
+    quantize_model(model, QuantConfig(weight_granularity=granularity))
+    x = torch.randn(7, 5)
+    calibrate(model, [x])
+    fix_bits(model)
+    kept = torch.tensor([0, 2, 5])
+    with torch.no_grad():
+        for row in (1, 3, 4):
+            model[0].weight[row] = 0
+            model[0].bias[row] = 0
+    sliced = nn.Sequential(nn.Linear(5, 3), nn.ReLU(), nn.Linear(3, 4))
+    with torch.no_grad():
+        sliced[0].weight.copy_(model[0].weight[kept])
+        sliced[0].bias.copy_(model[0].bias[kept])
+        sliced[2].weight.copy_(model[2].weight[:, kept])
+        sliced[2].bias.copy_(model[2].bias)
+    with pytest.raises(QuantFileError):
+        apply_quant(sliced, quant_spec(model))
+    apply_quant(sliced, slice_spec(quant_spec(model), sliced, {'0.weight': kept}))
+    torch.testing.assert_close(sliced(x), model(x))
+    assert torch.equal(integer_weights(sliced[0])[0], integer_weights(model[0])[0][kept])
 
 
 def test_structure_hash_sees_channels_and_not_quantizers():
