@@ -21,15 +21,6 @@ try:
 except ImportError:
     FULL_MMCV = False
 
-NO_TORCHVISION = '''
-import importlib.abc, sys
-class Hide(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.partition('.')[0] == 'torchvision':
-            raise ModuleNotFoundError(f'No module named {name!r}', name=name)
-sys.meta_path.insert(0, Hide())
-'''
-
 needs_lite = pytest.mark.skipif(FULL_MMCV, reason='the full mmcv is installed')
 
 
@@ -101,8 +92,8 @@ def test_mmrazor_quantization_stands_back(monkeypatch):
 
 
 def test_torchvision_fault(run_repaired):
-    result = run_repaired(NO_TORCHVISION + 'import mmpose.visualization',
-                          keep=('mmcv-ops',))
+    result = run_repaired('import mmpose.visualization', keep=('mmcv-ops',),
+                          hidden=('torchvision',))
     assert "No module named 'torchvision'" in result.stderr
 
 
@@ -111,12 +102,10 @@ BROKEN = "raise RuntimeError('operator torchvision::nms does not exist')\n"
 
 @pytest.mark.parametrize('content', [None, BROKEN], ids=['missing', 'broken'])
 def test_torchvision_stand_in(run_python, tmp_path, content):
-    hide = NO_TORCHVISION
     if content:
-        hide = ''
         (tmp_path / 'torchvision').mkdir()
         (tmp_path / 'torchvision' / '__init__.py').write_text(content)
-    result = run_python(hide + '''
+    result = run_python('''
 import razor_ext, sys
 assert not any(name.partition('.')[0] == 'torchvision' for name in sys.modules)
 try:
@@ -128,7 +117,8 @@ try:
     simcc_vis.ToPILImage()
 except ImportError as error:
     print(error)
-''', PYTHONPATH=os.pathsep.join([str(tmp_path), os.getcwd()]))
+''', hidden=() if content else ('torchvision',),
+                        PYTHONPATH=os.pathsep.join([str(tmp_path), os.getcwd()]))
     assert result.returncode == 0, result.stderr
     assert 'as upstream left it' in result.stdout
     assert 'torchvision is missing or does not fit' in result.stdout
@@ -150,6 +140,14 @@ import only_train_once
         assert "No module named 'torch.onnx._globals'" in result.stderr
     else:
         assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize('repaired', [False, True])
+def test_only_train_once_without_imp(run_repaired, repaired):
+    keep = ('only_train_once-exporter', 'only_train_once-imp')
+    result = run_repaired('import only_train_once', keep if repaired else keep[:1], ('imp',))
+    assert (result.returncode == 0) == repaired, result.stderr
+    assert ("No module named 'imp'" in result.stderr) != repaired
 
 
 @pytest.mark.smoke
