@@ -5,7 +5,7 @@ _base_ = [
 ]
 
 max_epochs = 10
-base_lr = 2e-3
+base_lr = 1e-3
 train_cfg = dict(max_epochs=max_epochs, val_interval=5)
 optim_wrapper = dict(optimizer=dict(lr=base_lr, weight_decay=.01), clip_grad=dict(max_norm=10.))
 param_scheduler = [
