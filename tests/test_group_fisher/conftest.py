@@ -4,8 +4,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-import razor_ext  # noqa: F401
-
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
