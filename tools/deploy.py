@@ -45,6 +45,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--parent', metavar='ONNX',
                         help='refuse a result slower than this file on one thread (with --quant, '
                         'default: the float file of the same structure)')
+    parser.add_argument('--compare-static', action='store_true',
+                        help="with --quant: compare with ONNX Runtime's static int8")
     parser.add_argument('--force', action='store_true', help='accept a slower result')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
                         help='changes to the model config, key=value')
@@ -65,7 +67,8 @@ def main() -> None:
             test_images=args.test_img, work_dir=args.work_dir, device=args.device,
             dump_info=args.dump_info, show=args.show, parity_threshold=args.parity_threshold,
             rounds=args.rounds, quant=args.quant, calibration_images=args.calib_img,
-            calibration_config=args.calib_dataset_cfg, parent=args.parent, force=args.force)
+            calibration_config=args.calib_dataset_cfg, parent=args.parent,
+            compare_static=args.compare_static, force=args.force)
         deploy(deploy_cfg, model_cfg, args.checkpoint, args.img, options)
     except (AuditError, DeployError, ParityError, QuantFileError, SubnetError) as error:
         sys.exit(f'deploy: {error}')

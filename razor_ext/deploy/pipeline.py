@@ -22,6 +22,7 @@ from .errors import DeployError
 from .parity import require
 from .quantized import QuantizedExport, quantize_export
 from .report import bit_operations, describe_environment, format_report, measure, require_faster
+from .static_int8 import quantize_post_training
 
 
 @dataclass
@@ -41,6 +42,7 @@ class DeployOptions:
         calibration_images: Images that show the ranges between quantized layers.
         calibration_config: Config with a ``val_dataloader`` to calibrate on instead.
         parent: ONNX file that the result must not be slower than.
+        compare_static: Also make ONNX Runtime's static int8 of the float file, to compare with.
         force: Accept a result slower than its parent.
     """
 
@@ -56,6 +58,7 @@ class DeployOptions:
     calibration_images: Sequence[str] = ()
     calibration_config: str | None = None
     parent: str | None = None
+    compare_static: bool = False
     force: bool = False
 
     def __post_init__(self) -> None:
@@ -63,6 +66,8 @@ class DeployOptions:
             raise DeployError(f'parity threshold must be positive, got {self.parity_threshold}')
         if self.rounds < 0:
             raise DeployError(f'latency rounds must not be negative, got {self.rounds}')
+        if self.compare_static and not self.quant:
+            raise DeployError('a comparison with static int8 needs --quant')
         if self.parent and not self.rounds:
             raise DeployError('a comparison with --parent must have --rounds of at least 1')
 
@@ -119,6 +124,9 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
                 files['float'], reference, options.quant,
                 _calibration_inputs(conversion, task, reference, options, images), inputs)
             onnx.save(quantized.model, onnx_file)
+            if options.compare_static:
+                files['static'] = onnx_file.with_name(f'{onnx_file.stem}_static.onnx')
+                quantize_post_training(files['float'], files['static'], quantized.calibration)
         if options.parent:
             files['parent'] = Path(options.parent)
         backend_files = conversion.convert_backend(onnx_file, folder)
@@ -133,6 +141,9 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
             'torch': count_torch(reference, lambda: reference(inputs[0], None, mode='tensor')),
             **{name: count_onnx(path) for name, path in files.items()},
             'parity': [parity.as_dict() for parity in parities],
+            'error_to_float': {
+                name: [row.as_dict() for row in check_parity(reference, path, inputs)]
+                for name, path in files.items() if quantized and name in ('onnx', 'static')},
             'quantization': _describe_quantization(quantized, inputs),
             'latency': measure(files, inputs[0], options.rounds),
             'environment': describe_environment()}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from torch import nn
@@ -32,6 +33,7 @@ class QuantizedExport:
         floating: Why a quantized layer runs in floating point, by layer.
         operators: Operators ONNX Runtime runs, and how often.
         layers: Three-way parity of every integer layer.
+        calibration: Calibration inputs by name.
         outputs: Agreement of the outputs with the fake-quantized torch model.
     """
 
@@ -40,6 +42,7 @@ class QuantizedExport:
     floating: dict[str, str]
     operators: dict[str, int]
     layers: list[LayerParity]
+    calibration: list[dict[str, np.ndarray]]
     outputs: list[OutputParity]
 
     def as_dict(self) -> dict:
@@ -78,10 +81,10 @@ def quantize_export(float_file: str | os.PathLike, model: nn.Module, quant_file:
     reference.eval()
     graph = onnx.load(Path(float_file))
     name = graph.graph.input[0].name
-    exported = insert_qdq(graph, layer_grids(reference),
-                          [{name: batch.cpu().numpy()} for batch in calibration])
+    feeds = [{name: batch.cpu().numpy()} for batch in calibration]
+    exported = insert_qdq(graph, layer_grids(reference), feeds)
     operators = audit(exported.model, exported.integer)
     rows = compare_layers(exported, reference, [{name: batch.cpu().numpy()} for batch in inputs])
     require_layers(rows)
-    return QuantizedExport(exported.model, reference, exported.floating, operators, rows,
+    return QuantizedExport(exported.model, reference, exported.floating, operators, rows, feeds,
                            check_parity(reference, exported.model.SerializeToString(), inputs))

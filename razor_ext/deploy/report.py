@@ -82,7 +82,7 @@ def describe_environment() -> dict[str, str]:
 
 def format_report(report: Mapping) -> str:
     """Lay out a report as a table."""
-    columns = ['torch', *(name for name in ('parent', 'float', 'onnx') if name in report)]
+    columns = ['torch', *(name for name in ('parent', 'float', 'static', 'onnx') if name in report)]
     table = PrettyTable(['', *columns], align='r')
     counts = [report[name] for name in columns]
     table.add_row(['parameters', *(f'{count["params"]:,}' for count in counts)])
@@ -101,6 +101,11 @@ def format_report(report: Mapping) -> str:
         table.add_row([f'{row["name"]}: largest / relative error', *(
             f'{row["max_abs"]:.1e} / {row["max_rel"]:.1e}' if name == exact else ''
             for name in columns)])
+    for name, rows in report['error_to_float'].items():
+        for row in rows:
+            table.add_row([f'{row["name"]}: error to float', *(
+                f'{row["max_abs"]:.1e} / {row["max_rel"]:.1e}' if column == name else ''
+                for column in columns)])
     if report['quantization']:
         _add_quantization(table, report['quantization'], len(columns))
     table.align[''] = 'l'

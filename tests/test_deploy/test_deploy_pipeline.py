@@ -35,8 +35,9 @@ def test_pruned_model_is_exported_whole(deployed):
         assert 0 < row['max_abs'] <= 1e-4 < row['scale']
     # padded, so larger in the file than the sliced torch model
     assert report['onnx']['macs'] > report['torch']['macs']
-    assert set(report['latency_ms']) == {'1', str(os.cpu_count())}
-    for spread in report['latency_ms'].values():
+    assert set(report['latency']) == {'1', str(os.cpu_count())}
+    for timing in report['latency'].values():
+        spread = timing['ms']['onnx']
         assert 0 < spread['min'] <= spread['median'] <= spread['max']
 
 
@@ -61,7 +62,7 @@ def test_exported_file_takes_any_batch(deployed):
 def test_dense_model_and_changed_weights(scene, deploy_cfg, tmp_path):
     config = dense_config()
     report = convert(deploy_cfg, config, scene, tmp_path, checkpoint='dense.pth')
-    assert report['latency_ms'] == {}
+    assert report['latency'] == {}
     conversion = Conversion(deploy_cfg, config, str(scene / 'dense.pth'))
     task = conversion.build_task()
     model = conversion.build_reference()

@@ -1,0 +1,92 @@
+"""quant.json through the whole deployment."""
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from deploy_scene import SUBNET, pruned_config
+
+from razor_ext.deploy.convert import Conversion
+from razor_ext.deploy.errors import DeployError
+from razor_ext.deploy.pipeline import DeployOptions, deploy
+from razor_ext.deploy.report import format_report, require_faster
+from razor_ext.quantization import (
+    QuantConfig,
+    QuantFileError,
+    calibrate,
+    fix_bits,
+    quantize_model,
+    save_quant,
+)
+
+
+@pytest.fixture(scope='module')
+def quant_file(scene, deploy_cfg) -> Path:
+    """quant.json of the pruned model, with widths of 4 and 8."""
+    conversion = Conversion(deploy_cfg, pruned_config(), str(scene / 'pruned.pth'))
+    task = conversion.build_task()
+    model = conversion.build_reference()
+    inputs = conversion.create_inputs(task, model, [str(scene / '0.png'), str(scene / '1.png')])
+    infos = quantize_model(model, QuantConfig(
+        weight_bits=(8, 8), activation_bits=(8, 8),
+        layers={'backbone.stage1.0.conv': {'weight_bits': (4, 4)}}))
+    calibrate(model, inputs, run=lambda model, batch: model(batch, None, mode='tensor'))
+    fix_bits(model)
+    save_quant(scene / 'quant.json', model, infos)
+    return scene / 'quant.json'
+
+
+def convert(deploy_cfg, config, scene, work_dir, quant_file, **options) -> dict:
+    options = {'rounds': 0, 'draw': False, 'quant': str(quant_file), **options}
+    return deploy(deploy_cfg, config, str(scene / 'pruned.pth'), str(scene / '0.png'),
+                  DeployOptions(work_dir=str(work_dir), **options))
+
+
+def test_integers_are_deployed(scene, deploy_cfg, quant_file, tmp_path):
+    report = convert(deploy_cfg, pruned_config(), scene, tmp_path, quant_file, rounds=3,
+                     force=True, compare_static=True, calibration_images=[str(scene / '1.png')])
+    assert {path.name for path in tmp_path.iterdir()} == {
+        'end2end.onnx', 'end2end_float.onnx', 'end2end_static.onnx', 'report.json'}
+    assert report['onnx']['bytes'] < report['float']['bytes'] / 2
+    assert report['onnx']['macs'] == report['float']['macs']
+    figures = report['quantization']
+    assert figures['operators']['QLinearConv'] >= 35
+    assert max(max(row['integer'], row['torch'] or 0) for row in figures['integer_layers']) <= 1.001
+    assert 0 < figures['relative_bops'] < 0.5
+    assert set(report['latency']['1']['speedup']) == {'float', 'static'}
+    assert set(report['error_to_float']) == {'onnx', 'static'}
+    text = format_report(json.loads((tmp_path / 'report.json').read_text()))
+    assert 'layers on integers / in float' in text
+    assert 'faster than float, 1 thread(s)' in text
+
+
+def test_quant_file_of_another_structure(scene, deploy_cfg, quant_file, tmp_path):
+    content = json.loads(quant_file.read_text())
+    content['structure'] = '0' * 64
+    other = tmp_path / 'other.json'
+    other.write_text(json.dumps(content))
+    out = tmp_path / 'out'
+    with pytest.raises(QuantFileError, match=r'fix_subnet\.json'):
+        convert(deploy_cfg, pruned_config(SUBNET), scene, out, other)
+    with pytest.raises(DeployError, match=r'divisor=4.*model\.divisor=1'):
+        convert(deploy_cfg, pruned_config(divisor=4), scene, out, quant_file)
+    with pytest.raises(DeployError, match='does not exist'):
+        convert(deploy_cfg, pruned_config(), scene, out, tmp_path / 'missing.json')
+    assert not list(out.glob('*'))
+
+
+def latency(**ratios) -> dict:
+    return {'1': {'speedup': {name: {'min': median / 2, 'median': median, 'max': median * 2}
+                              for name, median in ratios.items()}}}
+
+
+@pytest.mark.smoke
+def test_a_slower_result_is_refused():
+    require_faster(latency(float=1.2))
+    require_faster({})
+    require_faster(latency(float=0.5, parent=1.5))  # what was asked for goes before the float file
+    with pytest.raises(DeployError, match=r'slower than its float: .* 0\.40 / 0\.80.*--force'):
+        require_faster(latency(float=0.8))
+    with pytest.raises(DeployError, match='slower than its parent'):
+        require_faster(latency(float=2.0, parent=0.9))
