@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from gait_trees import PIPELINE, dataset_cfg, run_tool, write_tree
-from mmengine.dataset import DefaultSampler
+from mmengine.dataset import DefaultSampler, pseudo_collate
 from mmengine.registry import DATASETS
+from torch.utils.data import DataLoader
 
 import razor_ext  # noqa: F401
 from razor_ext.gait.datasets import (
@@ -209,6 +210,11 @@ def test_corrupt_sequence_stops_or_is_skipped(tmp_path, caplog):
     bad.write_bytes(b'nonsense')
     with pytest.raises(SequenceError, match=r'001/nm-01/018/018\.pkl'):
         DATASETS.build(dataset_cfg(tmp_path))[1]
+    # in the middle of training: the worker's error still names it
+    loader = DataLoader(DATASETS.build(dataset_cfg(tmp_path)), num_workers=1,
+                        collate_fn=pseudo_collate)
+    with pytest.raises(SequenceError, match=r'001/nm-01/018/018\.pkl: cannot be read'):
+        list(loader)
     skipping = DATASETS.build(dataset_cfg(tmp_path, on_corrupt='skip'))
     sample = skipping[1]['data_samples']
     assert sample.subject == '001' and sample.view == '000'  # P x K survives

@@ -6,11 +6,12 @@ import gait_reference as ref
 import pytest
 import torch
 from gait_builders import GAITGL_OUMVLP, build, gaitbase, gaitgl, plain
+from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS
 from torch.utils.flop_counter import FlopCounterMode
 
 from razor_ext.gait import GaitDataSample
-from razor_ext.gait.models import GeMPooling, PartBatchNorm1d, PartLinear
+from razor_ext.gait.models import GeMPooling, PartLinear
 
 SMALL = {
     'gaitbase': gaitbase(5, (4, 6, 8, 10), 7),
@@ -122,11 +123,16 @@ def test_aten_trace_is_flat_and_exact(name):
         assert torch.allclose(graph(params, y), model(y), atol=1e-6)
 
 
-def test_part_batchnorm_is_channel_major():
-    bn = PartBatchNorm1d(3, 4).eval()
-    bn.running_mean.copy_(torch.arange(12.))
-    out = bn(torch.zeros(1, 3, 4))
-    assert torch.allclose(out[0], -torch.arange(12.).view(3, 4), atol=1e-3)
+@pytest.mark.parametrize('name', SMALL)
+def test_synchronised_batchnorm_is_the_same_model(name):
+    model = build({**SMALL[name], 'tensor_output': 'logits'})
+    x = torch.rand(2, 1, 6, 64, 44)
+    with torch.no_grad():
+        expected = model(x)
+        synced = torch.nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(model)).eval()
+        assert torch.allclose(synced(x), expected, atol=1e-6)
+        assert set(synced.state_dict()) == set(model.state_dict())
+        assert torch.allclose(revert_sync_batchnorm(synced)(x), expected, atol=1e-6)
 
 
 def test_gem_survives_half_precision_and_empty_rows():

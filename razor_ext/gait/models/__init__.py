@@ -5,7 +5,6 @@ from .layers import (
     GeMPooling,
     GlobalLocalConv3d,
     HorizontalPyramidPooling,
-    PartBatchNorm1d,
     PartLinear,
 )
 from .losses import PartCrossEntropyLoss, PartTripletLoss
@@ -14,5 +13,5 @@ from .recognizer import GaitRecognizer
 __all__ = [
     'GaitDataPreprocessor', 'GaitGLBackbone', 'GaitPlainCNN', 'GaitRecognizer', 'GaitResNet',
     'GeMPooling', 'GlobalLocalConv3d', 'HorizontalPyramidPooling', 'PartBNHead', 'PartBNNeckHead',
-    'PartBatchNorm1d', 'PartCrossEntropyLoss', 'PartLinear', 'PartTripletLoss',
+    'PartCrossEntropyLoss', 'PartLinear', 'PartTripletLoss',
 ]

@@ -6,7 +6,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from .layers import PartBatchNorm1d, PartLinear
+from .layers import PartLinear
 
 
 class GaitHead(BaseModule):
@@ -75,7 +75,7 @@ class PartBNNeckHead(GaitHead):
         super().__init__(*args, **kwargs)
         self.bn: nn.Module | None = None
         if self.num_classes is not None:
-            self.bn = PartBatchNorm1d(self.embed_channels, self.num_parts)
+            self.bn = nn.BatchNorm1d(self.embed_channels * self.num_parts)
             self.classifier = PartLinear(self.num_parts, self.embed_channels, self.num_classes,
                                          normalize=True)
 
@@ -86,7 +86,9 @@ class PartBNNeckHead(GaitHead):
     def classify(self, embedding: Tensor) -> Tensor:
         """Return cosines ``[n, classes, p]``."""
         self._require_classifier()
-        return self.classifier(F.normalize(self.bn(embedding), dim=1))
+        # channel-major: entry c * num_parts + p of the BatchNorm
+        x = self.bn(embedding.flatten(1)).unflatten(1, (-1, self.num_parts))
+        return self.classifier(F.normalize(x, dim=1))
 
     def switch_to_deploy(self) -> None:
         """Drop the neck and the classifier."""

@@ -56,18 +56,6 @@ class PartLinear(nn.Module):
                 f'out_channels={self.out_channels}, normalize={self.normalize}')
 
 
-class PartBatchNorm1d(nn.BatchNorm1d):
-    """BatchNorm1d over channels times parts, flattened channel-major (c * num_parts + p)."""
-
-    def __init__(self, num_channels: int, num_parts: int) -> None:
-        super().__init__(num_channels * num_parts)
-        self.num_parts = num_parts
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``[n, c, p]``."""
-        return super().forward(x.flatten(1)).unflatten(1, (-1, self.num_parts))
-
-
 @MODELS.register_module()
 class HorizontalPyramidPooling(BaseModule):
     """Mean plus max over horizontal bins (GaitSet, AAAI 2019; HPM, AAAI 2019).
