@@ -1,4 +1,4 @@
 """Compression algorithms, registered in MMRazor's registries."""
-from . import group_fisher
+from . import geta, group_fisher
 
-__all__ = ['group_fisher']
+__all__ = ['geta', 'group_fisher']

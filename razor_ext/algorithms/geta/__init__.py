@@ -1,7 +1,11 @@
 """GETA: joint structured pruning and mixed-precision quantization."""
+from .algorithm import GETA
+from .constructor import GETAOptimWrapperConstructor
 from .forgetting import ForgetRule
 from .groups import GroupIndex
 from .hesso import HESSO
+from .hooks import GETACalibrationHook, GETAHook
+from .mutator import GETAMutator
 from .projection import BitBank, BitHandle
 from .qasso import QASSO
 from .saliency import Saliency
@@ -9,16 +13,7 @@ from .stages import BitRange, StagePlan, Stages
 from .targets import CostTarget, SparsityTarget
 
 __all__ = [
-           'HESSO',
-           'QASSO',
-           'BitBank',
-           'BitHandle',
-           'BitRange',
-           'CostTarget',
-           'ForgetRule',
-           'GroupIndex',
-           'Saliency',
-           'SparsityTarget',
-           'StagePlan',
-           'Stages',
+    'GETA', 'HESSO', 'QASSO', 'BitBank', 'BitHandle', 'BitRange', 'CostTarget', 'ForgetRule',
+    'GETACalibrationHook', 'GETAHook', 'GETAMutator', 'GETAOptimWrapperConstructor', 'GroupIndex',
+    'Saliency', 'SparsityTarget', 'StagePlan', 'Stages',
 ]

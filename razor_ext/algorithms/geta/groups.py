@@ -13,6 +13,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from .consumers import Consumers
+
 
 class Member(Protocol):
     """One dimension of one parameter, as the dependency graph gives it."""
@@ -96,7 +98,8 @@ class GroupIndex:
     """Channels of units as one flat list of groups over the parameters that produce them.
 
     Only members with role ``'out'`` belong to a group: weights that produce the channel, biases and
-    norm affines. Buffers and ``'in'`` members follow when the model is sliced.
+    norm affines. What consumes a channel (``'in'``) is neither scored nor forgotten, but zeroed
+    with the group. Buffers follow when the model is sliced.
 
     Args:
         units: Channel units, in order; see :class:`Unit`.
@@ -126,6 +129,7 @@ class GroupIndex:
             self._add_unit(unit, start, parameters, buffers, owners, dims)
         self.entries = [GroupedParameter(name, parameters[name], dims[name], groups)
                         for name, groups in owners.items()]
+        self.consumers = Consumers(units, self.starts, self.num_groups, parameters)
         self._check_identity()
         self._build()
 
@@ -214,6 +218,22 @@ class GroupIndex:
         padded = torch.cat([factors, factors.new_ones(1)])
         torch.index_select(padded, 0, self._owners, out=self._factors)
         torch._foreach_mul_(self.params, self._factor_views)
+
+    @torch.no_grad()
+    def zero_(self, groups: Tensor) -> None:
+        """Zero groups, and what consumes their channels.
+
+        Args:
+            groups: Bool tensor [G].
+        """
+        self.scale_((~groups).float())
+        self.consumers.zero_(groups)
+
+    def zeros(self) -> Tensor:
+        """Bool [G]: groups all of whose elements are exactly 0."""
+        counts = gather_sums([e.per_position((e.param.detach() != 0).float())
+                              for e in self.entries], self._table)
+        return counts == 0
 
     def per_unit(self, groups: Tensor) -> Tensor:
         """Count marked groups per unit: bool [G] -> long [number of units], on the CPU."""

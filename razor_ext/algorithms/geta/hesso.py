@@ -3,7 +3,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .sparse_optimizer import ACTIVE, PRUNED, GroupSparseOptimizer
+from .sparse_optimizer import ACTIVE, GroupSparseOptimizer
+from .stages import JOINT
 
 
 class HESSO(GroupSparseOptimizer):
@@ -15,9 +16,8 @@ class HESSO(GroupSparseOptimizer):
     """
 
     def _finish(self, finite: Tensor) -> None:
-        if self.index is None or self.plan.stage(self._steps) != 'joint':
-            super()._finish(finite)
+        super()._finish(finite)
+        if self.index is None or self.plan.stage(self._steps) != JOINT:
             return
         left = self.plan.period - self.plan.offset(self._steps)
-        factors = (self._status != PRUNED).float()
-        self.index.scale_(factors - (self._status == ACTIVE).float() / left)
+        self.index.scale_(1 - (self._status == ACTIVE).float() / left)

@@ -6,7 +6,7 @@ logarithms, so that a bound on b is a bound on log d.
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -49,17 +49,20 @@ class BitBank:
     Args:
         handles: Quantizers.
         weight_bits, activation_bits: Range of each kind.
+        own: Ranges of single quantizers, by name.
 
     Raises:
         ValueError: Two handles with one name, scales of unfitting sizes, or several devices.
     """
 
     def __init__(self, handles: Sequence[BitHandle], weight_bits: BitRange,
-                 activation_bits: BitRange) -> None:
+                 activation_bits: BitRange, own: Mapping[str, BitRange] | None = None) -> None:
         self.handles = list(handles)
         if len({handle.name for handle in handles}) != len(handles):
             raise ValueError('two quantizers bear the same name')
-        self.ranges = [activation_bits if h.weight is None else weight_bits for h in handles]
+        own = own or {}
+        self.ranges = [own.get(h.name, activation_bits if h.weight is None else weight_bits)
+                       for h in handles]
         self.sizes = [h.log_d.numel() for h in handles]
         for handle in handles:
             for other in (handle.log_q_m, handle.log_t):

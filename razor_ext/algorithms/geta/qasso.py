@@ -1,7 +1,7 @@
 """QASSO: structured pruning and mixed-precision quantization in one run."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -30,9 +30,10 @@ class QASSO(GroupSparseOptimizer):
     Args:
         params: Parameters or param groups; scales may be among them.
         groups: Prunable groups; None only quantizes.
-        plan: Stages in steps.
+        plan: See :class:`GroupSparseOptimizer`.
         handles: Quantizers; none only prunes.
         weight_bits, activation_bits: Ranges of bit widths.
+        bit_ranges: Ranges of single quantizers, by name.
         lr_quant: Learning rate of quantizer scales.
         extra_scales: Further parameters to train as scales (zero points).
         rule: Constants of forgetting.
@@ -42,24 +43,40 @@ class QASSO(GroupSparseOptimizer):
         ValueError: A bit ceiling that its stairs cannot bring down to the final range.
     """
 
-    def __init__(self, params: Iterable, *, groups: GroupIndex | None, plan: StagePlan,
-                 handles: Sequence[BitHandle] = (), weight_bits: BitRange | None = None,
-                 activation_bits: BitRange | None = None, lr_quant: float = 1e-3,
+    def __init__(self, params: Iterable, *, groups: GroupIndex | None,
+                 plan: StagePlan | None, handles: Sequence[BitHandle] = (),
+                 weight_bits: BitRange | None = None, activation_bits: BitRange | None = None,
+                 bit_ranges: Mapping[str, BitRange] | None = None, lr_quant: float = 1e-3,
                  extra_scales: Sequence[Tensor] = (),
                  rule: ForgetRule | None = None, **options: Any) -> None:
         self.rule = rule or ForgetRule()
-        self.bank = BitBank(handles, weight_bits or BitRange(), activation_bits or BitRange()) \
-            if handles else None
+        self.bank = BitBank(handles, weight_bits or BitRange(), activation_bits or BitRange(),
+                            bit_ranges) if handles else None
         scales = [*(self.bank.parameters() if handles else []), *extra_scales]
-        super().__init__(split_scales(params, scales, lr_quant), groups=groups, plan=plan,
-                         **options)
         self._rows: ActiveRows | None = None
         self._kept: Any = None
         self._frozen: Tensor | None = None
+        super().__init__(split_scales(params, scales, lr_quant), groups=groups, plan=plan,
+                         **options)
+
+    def set_plan(self, plan: StagePlan) -> None:
+        """Fix the stages, before the first step.
+
+        Raises:
+            ValueError: See the base class; or a bit ceiling cannot come down in the stairs given.
+        """
+        super().set_plan(plan)
         if self.bank is not None:
+            self.bank.limits(plan.projection_periods, plan.projection_periods)
             self._stair = -1
             self._update_limits(0)
-            self.bank.limits(plan.projection_periods, plan.projection_periods)
+
+    def constrain_(self, index: GroupIndex | None, bank: BitBank | None = None) -> None:
+        """Zero what is pruned, and move step sizes into the present ranges; see the base class."""
+        if index is not None:
+            super().constrain_(index)
+        if bank is not None:
+            bank.clamp_(self._limits)
 
     def _update_limits(self, step: int) -> None:
         stair = self.plan.stair(step)

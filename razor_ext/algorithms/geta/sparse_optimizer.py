@@ -35,7 +35,7 @@ class GroupSparseOptimizer(Optimizer):
     Args:
         params: Parameters or param groups.
         groups: Prunable groups; None prunes nothing.
-        plan: Stages in steps.
+        plan: Stages in steps; None if :meth:`set_plan` gives them before the first step.
         target: Which groups, how many; required with ``groups``.
         variant: ``'sgd'``, ``'adam'`` or ``'adamw'``.
         saliency: Importance score.
@@ -49,7 +49,7 @@ class GroupSparseOptimizer(Optimizer):
         ValueError: See the classes of the arguments; a target that cannot be met is one such case.
     """
 
-    def __init__(self, params: Iterable, *, groups: GroupIndex | None, plan: StagePlan,
+    def __init__(self, params: Iterable, *, groups: GroupIndex | None, plan: StagePlan | None,
                  target: Target | None = None, variant: str = 'adamw',
                  saliency: Saliency | None = None, divisor: Divisor = 1, min_channels: int = 1,
                  implementation: str = 'auto', max_skipped_steps: int = 50,
@@ -60,23 +60,37 @@ class GroupSparseOptimizer(Optimizer):
         if first is None:
             raise ValueError('the optimizer got an empty parameter list')
         super().__init__(params, make_defaults(variant, implementation, first.device, options))
-        self.variant, self.plan, self.index, self.target = variant, plan, groups, target
+        self.variant, self.index, self.target = variant, groups, target
         self.saliency = saliency or Saliency()
         self._base = make_base(variant, self.param_groups, options)
         self._guard = FiniteGuard(first.device, max_skipped_steps)
         self._steps = 0
-        if groups is None:
-            return
+        self.plan: StagePlan | None = None
+        if groups is not None:
+            self._prepare_pruning(groups, target, divisor, min_channels)
+        if plan is not None:
+            self.set_plan(plan)
+
+    def _prepare_pruning(self, groups: GroupIndex, target: Target | None, divisor: Divisor,
+                         min_channels: int) -> None:
         if target is None:
             raise ValueError('groups without a target: give a SparsityTarget or a CostTarget')
-        if not plan.pruning:
-            raise ValueError('groups to prune, but the pruning stage has no step: set pruning')
         self.chooser = Chooser(groups.unit_names, groups.sizes, divisor, min_channels)
         target.prepare(self.chooser)
         self._status = torch.full((groups.num_groups,), KEPT, dtype=torch.int8,
                                   device=groups.device)
         self._scores = torch.zeros(groups.num_groups, device=groups.device)
         self._any_pruned = False
+
+    def set_plan(self, plan: StagePlan) -> None:
+        """Fix the stages, before the first step.
+
+        Raises:
+            ValueError: There are groups to prune but no step to prune them in.
+        """
+        if self.index is not None and not plan.pruning:
+            raise ValueError('groups to prune, but the pruning stage has no step: set pruning')
+        self.plan = plan
 
     # What the caller may look at. Each of these reads from the device.
 
@@ -121,6 +135,9 @@ class GroupSparseOptimizer(Optimizer):
                 loss = closure()
         grads = [p.grad for group in self.param_groups for p in group['params']
                  if p.grad is not None]
+        if self.plan is None:
+            raise RuntimeError(f'{type(self).__name__} has no stages: call set_plan() first (in a '
+                               'Runner, add mmrazor.GETAHook to custom_hooks)')
         finite = self._guard.check(grads)
         step, pruning = self._steps, self.index is not None
         opens = pruning and self.plan.opens(step)
@@ -173,8 +190,13 @@ class GroupSparseOptimizer(Optimizer):
 
     def _finish(self, finite: Tensor) -> None:
         """End the step: pruned groups are zero."""
-        if self.index is not None and self._any_pruned:
-            self.index.scale_((self._status != PRUNED).float())
+        if self.index is not None:
+            self.constrain_(self.index)
+
+    def constrain_(self, index: GroupIndex) -> None:
+        """Zero what is pruned in parameters: those trained, or those of an average of them."""
+        if self._any_pruned:
+            index.zero_(self._status == PRUNED)
 
     def keep_masks(self) -> dict[str, Tensor]:
         """Bool mask of surviving channels per unit name; all True before anything is pruned."""
@@ -188,7 +210,8 @@ class GroupSparseOptimizer(Optimizer):
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _extra_state(self) -> dict[str, Any]:
-        state: dict[str, Any] = {'steps': self._steps, 'plan': asdict(self.plan),
+        state: dict[str, Any] = {'steps': self._steps,
+                                 'plan': None if self.plan is None else asdict(self.plan),
                                  'variant': self.variant, 'guard': self._guard.state_dict()}
         if self.index is not None:
             state.update(status=self._status.clone(), scores=self._scores.clone(),

@@ -236,38 +236,44 @@ class CostTarget:
         ratio: Share of the dense cost that may be left.
         cost: Exact figure of a structure from channels kept per unit; must not rise when
             channels go.
+        reference: Figure that ``ratio`` is a share of; None takes the whole structure's own.
 
     Raises:
         ValueError: A ratio outside (0, 1].
     """
 
-    def __init__(self, ratio: float, cost: Cost) -> None:
+    def __init__(self, ratio: float, cost: Cost, reference: float | None = None) -> None:
         if not 0. < ratio <= 1.:
             raise ValueError(f'target ratio {ratio}: the share of the cost left lies in (0, 1]')
-        self.ratio, self.cost = ratio, cost
+        self.ratio, self.cost, self.reference = ratio, cost, reference
 
     def prepare(self, chooser: Chooser) -> None:
-        """Measure the dense cost.
+        """Measure the whole structure.
 
         Raises:
             ValueError: The target is beyond reach; the reachable ratio is named.
         """
         self.dense = self.cost(dict(zip(chooser.names, chooser.sizes)))
+        reference = self.dense if self.reference is None else self.reference
+        self.limit = self.ratio * reference
         floors = {name: int(size - options[-1]) for name, size, options in
                   zip(chooser.names, chooser.sizes, chooser.options)}
         least = self.cost(floors)
         if not math.isfinite(self.dense) or self.dense <= 0:
             raise ValueError(f'the dense cost is {self.dense}: nothing to reduce')
-        if least > self.ratio * self.dense:
+        if least > self.limit:
             raise ValueError(
                 f'target ratio {self.ratio} is beyond reach: with every unit at its floor '
-                f'{least / self.dense:.4f} of the dense cost ({least:g} of {self.dense:g}) is left')
+                f'{least / reference:.4f} of the dense cost ({least:g} of {reference:g}) is left')
 
     def choose(self, chooser: Chooser, scores: np.ndarray, pruned: np.ndarray, period: int,
                periods: int) -> np.ndarray:
         """Choose the groups of one of the ``periods``; see :meth:`Chooser.choose_cost`."""
-        share = 1 - (1 - self.ratio) * (period + 1) / periods
-        return chooser.choose_cost(scores, pruned, self.cost, share * self.dense)
+        if period == periods - 1:
+            now = self.limit
+        else:
+            now = self.dense - (self.dense - self.limit) * (period + 1) / periods
+        return chooser.choose_cost(scores, pruned, self.cost, now)
 
 
 Target = Union[SparsityTarget, CostTarget]
