@@ -34,6 +34,7 @@ def main() -> None:
                                          delete=False) as file:
             file.write(Config({'_base_': bases, **config}).pretty_text)
         Config.fromfile(file.name)
+        os.chmod(file.name, 0o644)
         os.replace(file.name, target)
     except (SettingError, yaml.YAMLError, OSError) as error:
         raise SystemExit(f'error: {error}') from error

@@ -206,6 +206,7 @@ class GREWSubmission(GaitMetric):
             writer = csv.writer(file)
             writer.writerow(['videoId', *(f'rank{i + 1}' for i in range(self.RANKS))])
             writer.writerows([video, *row] for video, row in zip(probe.views, ranked))
+        os.chmod(file.name, 0o644)
         os.replace(file.name, self.path)
         print_log(f'{len(probe)} probes written to {self.path}', logger='current')
         return {'probes': len(probe)}
