@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 
 from .accounting import Polynomial, polynomials
 from .errors import NothingToPruneError
-from .flow import FREEZE, Flow, SplitSite
+from .flow import FREEZE, Flow
 from .naming import name_blocks
 from .proof import Prover, prove, unfollowed, unproved
 from .propagate import Frozen, propagate
@@ -54,6 +54,7 @@ class ChannelGraph:
             fused attention).
         total_params: Number of parameters.
         roots: For each unit the canonical ids of its channels.
+        splits: Shape of every split of channels by a view -> the axes that could be kept.
     """
 
     def __init__(self, model: nn.Module, args: tuple, kwargs: dict[str, Any], program: Program,
@@ -64,6 +65,7 @@ class ChannelGraph:
         self.program = program
         self.flow = flow
         self.refused: dict[str, str] = {}
+        self.splits = dict(frozen.sites)
         self._frozen = frozen
         self._shapes = {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
         self._named = name_blocks(flow, collect(flow, free_outputs))
@@ -268,11 +270,10 @@ def _verified(graph: ChannelGraph, build: Any) -> ChannelGraph:
     policy: dict[tuple[int, ...], int] = {}
     prover = Prover(graph.model, graph)
     failed = unfollowed(prover, graph.units)
-    for signature in dict.fromkeys(site.signature for site in graph.flow.sites):
-        site = next((site for site in graph.flow.sites if site.signature == signature), None)
-        if site is None or not _touches(graph, site, failed):
+    for signature, candidates in graph.splits.items():
+        if not _stuck(graph, signature, failed):
             continue
-        for choice in (*site.candidates[1:], FREEZE):
+        for choice in (*candidates[1:], FREEZE):
             trial_policy = {**policy, signature: choice}
             prover.graph = trial = build(trial_policy)
             if _worth(trial, {}) <= _worth(graph, failed):
@@ -286,11 +287,14 @@ def _verified(graph: ChannelGraph, build: Any) -> ChannelGraph:
     return graph
 
 
-def _touches(graph: ChannelGraph, site: SplitSite, names: Mapping[str, str]) -> bool:
-    """Whether any of the named units has channels in the split dimension."""
-    found = np.unique(graph.flow.ids.elements(site.axis))
+def _stuck(graph: ChannelGraph, signature: tuple[int, ...], failed: Mapping[str, str]) -> bool:
+    """Whether the channels of a split are frozen, or in units the module does not follow."""
+    axes = [site.axis for site in graph.flow.sites if site.signature == signature]
+    if not axes:
+        return True
+    found = np.unique(np.concatenate([graph.flow.ids.elements(axis) for axis in axes]))
     return any(np.isin(roots, found).any()
-               for unit, roots in zip(graph.units, graph.roots) if unit.name in names)
+               for unit, roots in zip(graph.units, graph.roots) if unit.name in failed)
 
 
 def _worth(graph: ChannelGraph, failed: Mapping[str, str]) -> tuple[int, int]:

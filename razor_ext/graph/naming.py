@@ -31,8 +31,10 @@ def name_blocks(flow: Flow, blocks: Sequence[Block]) -> list[tuple[str, Block]]:
         slot = min((slot for slot in block.slots if slot in rank), key=lambda slot: rank[slot])
         indices = block.slots[slot]
         order = np.argsort(indices[:, 0], kind='stable')
-        ordered = Block(block.roots[order], {key: rows[order] for key, rows in block.slots.items()})
-        keyed.append((rank[slot], int(indices.min()), slot[0], int(indices.max()) + 1, ordered))
+        if (order[1:] < order[:-1]).any():
+            block = Block(block.roots[order],
+                          {key: rows[order] for key, rows in block.slots.items()})
+        keyed.append((rank[slot], int(indices.min()), slot[0], int(indices.max()) + 1, block))
     keyed.sort(key=lambda item: item[:2])
     named, taken = [], {}
     for _, start, leaf, stop, block in keyed:

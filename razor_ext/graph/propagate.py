@@ -14,14 +14,22 @@ Slot = tuple  # (leaf name, dimension)
 
 
 class Frozen:
-    """Which positions of which leaf dimension are frozen, by reason number; 0 is live."""
+    """Which positions of which leaf dimension are frozen, by reason number; 0 is live.
+
+    Attributes:
+        table: (leaf name, dimension) -> reason numbers.
+        sites: Signature of every split that any pass met -> the axes that could be kept. A split
+            whose channels froze is met by the first pass only.
+    """
 
     def __init__(self) -> None:
         self.table: dict[Slot, np.ndarray] = {}
+        self.sites: dict[tuple[int, ...], tuple[int, ...]] = {}
 
     def update(self, flow: Flow) -> bool:
         """Take over what a pass froze; return whether that was anything new."""
         changed = False
+        self.sites.update({site.signature: site.candidates for site in flow.sites})
         for name, value in flow.leaves.items():
             for dim, axis in enumerate(value.dims):
                 if axis is None:

@@ -113,27 +113,26 @@ def _group(slots: list[Slot], roots: np.ndarray, positions: np.ndarray, owners: 
     touched = np.zeros(len(names), bool)
     touched[roots[owners < has_leaf]] = True
     pairs, counts = np.unique(roots * len(slots) + owners, return_counts=True)
-    signatures: dict[int, list[tuple[int, int]]] = {}
-    for root, slot, count in zip(*(pair.tolist() for pair in (
-            pairs // len(slots), pairs % len(slots), counts))):
-        if touched[root]:
-            signatures.setdefault(root, []).append((slot, count))
-    by_signature: dict[tuple, list[int]] = {}
-    for root, signature in signatures.items():
-        by_signature.setdefault(tuple(signature), []).append(root)
-    block_of = np.full(len(names), -1)
-    ordered = list(by_signature.items())
-    for number, (_, members) in enumerate(ordered):
-        block_of[members] = number
+    pair_roots, pair_slots = pairs // len(slots), pairs % len(slots)
+    # A root's signature is the set of its (slot, count): one random number for each, summed.
+    _, kinds = np.unique(pair_slots * (counts.max() + 1) + counts, return_inverse=True)
+    codes = np.random.default_rng(0).integers(2**62, size=kinds.max() + 1, dtype=np.uint64)
+    starts = np.flatnonzero(np.r_[True, np.diff(pair_roots) > 0])
+    signatures = np.add.reduceat(codes[kinds], starts)
+    _, block_of = np.unique(signatures, return_inverse=True)
+    block_of = np.where(touched, block_of, -1)
     order = np.lexsort((positions, roots, owners, block_of[roots]))
     order = order[block_of[roots[order]] >= 0]
     blocks, start = [], 0
-    for signature, members in ordered:
-        rows = np.sort(np.asarray(members))
+    for number in np.unique(block_of[touched]):
+        rows = np.flatnonzero(block_of == number)
+        pair = slice(starts[rows[0]], starts[rows[0] + 1] if rows[0] + 1 < len(starts) else None)
         table: dict[Slot, np.ndarray] = {}
-        for slot, count in signature:
-            stop = start + len(members) * count
-            table[slots[slot]] = positions[order[start:stop]].reshape(len(members), count)
+        for slot, count in zip(pair_slots[pair].tolist(), counts[pair].tolist()):
+            stop = start + len(rows) * count
+            if (owners[order[start:stop]] != slot).any():
+                raise AssertionError('channels of one unit lie in different dimensions')
+            table[slots[slot]] = positions[order[start:stop]].reshape(len(rows), count)
             start = stop
         blocks.append(Block(names[rows], table))
     return blocks
