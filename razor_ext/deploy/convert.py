@@ -53,6 +53,16 @@ class Conversion:
         """Build MMDeploy's task processor."""
         return build_task_processor(self.model_cfg, self.deploy_cfg, self.device)
 
+    def build_model(self) -> nn.Module:
+        """Build the torch model, sliced but not padded, with the weights of its construction."""
+        config = self.model_cfg.model.copy()
+        config.pop('pretrained', None)
+        preprocessor = self.model_cfg.get('data_preprocessor')
+        if 'architecture' not in config and preprocessor is not None:
+            config.setdefault('data_preprocessor', preprocessor)
+        with DefaultScope.overwrite_default_scope(self.model_cfg.get('default_scope')):
+            return MODELS.build(config)
+
     def build_reference(self) -> nn.Module:
         """Build the torch model with all its weights, before any padding to a divisor.
 
@@ -62,13 +72,7 @@ class Conversion:
         Raises:
             DeployError: If the checkpoint does not fill it.
         """
-        config = self.model_cfg.model.copy()
-        config.pop('pretrained', None)
-        preprocessor = self.model_cfg.get('data_preprocessor')
-        if 'architecture' not in config and preprocessor is not None:
-            config.setdefault('data_preprocessor', preprocessor)
-        with DefaultScope.overwrite_default_scope(self.model_cfg.get('default_scope')):
-            model = MODELS.build(config)
+        model = self.build_model()
         load_strictly(model, self.checkpoint)
         return revert_sync_batchnorm(model).to(self.device).eval()
 
