@@ -97,7 +97,7 @@ def layer_model(shape: LayerShape, bits: int) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)], ir_version=8)
 
 
-def measure_layer(shape: LayerShape, bits: int, rounds: int = 15) -> Spread:
+def measure_layer(shape: LayerShape, bits: int, rounds: int = 40) -> Spread:
     """Milliseconds of one layer on one thread."""
     kind = np.uint8 if bits <= 8 else np.float32
     feed = {'x': np.random.default_rng(1).integers(0, 256, (1, shape.inputs, *shape.size)).astype(
@@ -228,8 +228,8 @@ def choose_divisors(layers: Mapping[str, Sequence[UnitLayer]], widths: Mapping[s
     """Choose the divisor of every unit from measured times.
 
     Each candidate is judged by the time per channel kept of the layers at the unit's ends, at its
-    multiples near a few widths around the one expected. The smallest candidate within `tolerance` of the best
-    wins: a small divisor leaves pruning more choice.
+    multiples near a few widths around the one expected. The smallest candidate within `tolerance`
+    of the best wins: a small divisor leaves pruning more choice.
 
     Args:
         layers: From :func:`unit_layers`.
