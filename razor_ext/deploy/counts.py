@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import prod
 
+import numpy as np
 import onnx
 import torch
 from torch import nn
@@ -39,11 +40,13 @@ def count_torch(model: nn.Module, forward: Callable[[], object]) -> dict[str, in
     return {'params': sum(parameter.numel() for parameter in model.parameters()), 'macs': int(macs)}
 
 
-def count_onnx(path: str | os.PathLike) -> dict[str, int]:
+def count_onnx(path: str | os.PathLike,
+               feed: Mapping[str, np.ndarray] | None = None) -> dict[str, int]:
     """Count an ONNX file: every Conv, Gemm and MatMul, products of activations included.
 
     Args:
-        path: File; a free first dimension counts as 1.
+        path: File.
+        feed: Inputs to count for; random ones of batch 1 if None.
 
     Returns:
         ``bytes``, ``params`` (elements of all stored tensors of one or more dimensions) and
@@ -59,7 +62,7 @@ def count_onnx(path: str | os.PathLike) -> dict[str, int]:
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted
                               if name not in known)
     session = open_session(model.SerializeToString(), threads=1)
-    feed = random_feed(session)
+    feed = random_feed(session) if feed is None else dict(feed)
     computed = [name for name in wanted if name not in feed]
     shapes = {name: list(array.shape)
               for name, array in [*zip(computed, session.run(computed, feed)), *feed.items()]}

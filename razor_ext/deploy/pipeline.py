@@ -21,7 +21,14 @@ from .counts import count_onnx, count_torch
 from .errors import DeployError
 from .parity import require
 from .quantized import QuantizedExport, quantize_export
-from .report import bit_operations, describe_environment, format_report, measure, require_faster
+from .report import (
+    bit_operations,
+    describe_environment,
+    format_report,
+    input_feed,
+    measure,
+    require_faster,
+)
 from .static_int8 import quantize_post_training
 
 
@@ -104,6 +111,8 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
     conversion = Conversion(deploy_cfg, model_cfg, checkpoint, options.device)
     task = conversion.build_task()
     reference = conversion.build_reference()
+    if hasattr(task, 'prepare_reference'):
+        task.prepare_reference(reference)
     inputs = conversion.create_inputs(task, reference, images)
     work_dir = Path(options.work_dir)
     work_dir.mkdir(parents=True, exist_ok=True)
@@ -132,14 +141,15 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
         backend_files = conversion.convert_backend(onnx_file, folder)
         if options.dump_info:
             conversion.dump_info(folder)
-        if options.draw:
+        if options.draw and getattr(task, 'drawable', True):
             _draw(conversion, task, reference, backend_files, images[0], folder, options.show)
         report = {
             'model': {'config': str(model_cfg.filename), 'checkpoint': checkpoint},
             'deploy_config': str(deploy_cfg.filename),
             'images': images,
             'torch': count_torch(reference, lambda: reference(inputs[0], None, mode='tensor')),
-            **{name: count_onnx(path) for name, path in files.items()},
+            **{name: count_onnx(path, input_feed(path, inputs[0][:1]))
+               for name, path in files.items()},
             'parity': [parity.as_dict() for parity in parities],
             'error_to_float': {
                 name: [row.as_dict() for row in check_parity(reference, path, inputs)]

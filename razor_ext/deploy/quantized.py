@@ -82,9 +82,25 @@ def quantize_export(float_file: str | os.PathLike, model: nn.Module, quant_file:
     graph = onnx.load(Path(float_file))
     name = graph.graph.input[0].name
     feeds = [{name: batch.cpu().numpy()} for batch in calibration]
-    exported = insert_qdq(graph, layer_grids(reference), feeds)
+    ran = _layers_that_run(reference, inputs[0])
+    exported = insert_qdq(graph, [layer for layer in layer_grids(reference) if layer.name in ran],
+                          feeds)
     operators = audit(exported.model, exported.integer)
     rows = compare_layers(exported, reference, [{name: batch.cpu().numpy()} for batch in inputs])
     require_layers(rows)
     return QuantizedExport(exported.model, reference, exported.floating, operators, rows, feeds,
                            check_parity(reference, exported.model.SerializeToString(), inputs))
+
+
+def _layers_that_run(model: nn.Module, batch: torch.Tensor) -> set[str]:
+    """Names of the modules that a forward runs; a classifier for training alone is not exported."""
+    ran: set[str] = set()
+    handles = [module.register_forward_pre_hook(lambda *_, name=name: ran.add(name))
+               for name, module in model.named_modules()]
+    try:
+        with torch.no_grad():
+            model(batch, None, mode='tensor')
+    finally:
+        for handle in handles:
+            handle.remove()
+    return ran

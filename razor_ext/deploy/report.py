@@ -5,6 +5,7 @@ import os
 import platform
 from collections.abc import Mapping
 
+import numpy as np
 import onnx
 import onnxruntime
 import torch
@@ -34,7 +35,7 @@ def measure(files: Mapping[str, str | os.PathLike], batch: torch.Tensor,
     """
     if not rounds:
         return {}
-    feed = {onnx.load(os.fspath(files['onnx'])).graph.input[0].name: batch.cpu().numpy()}
+    feed = input_feed(files['onnx'], batch)
     table = {}
     for threads in THREAD_COUNTS:
         seconds = time_onnx(files, threads, rounds, feed=feed)
@@ -45,6 +46,11 @@ def measure(files: Mapping[str, str | os.PathLike], batch: torch.Tensor,
                    for name, values in seconds.items()},
             'speedup': ratios}
     return table
+
+
+def input_feed(path: str | os.PathLike, batch: torch.Tensor) -> dict[str, np.ndarray]:
+    """A batch under the name of a file's input."""
+    return {onnx.load(os.fspath(path)).graph.input[0].name: batch.cpu().numpy()}
 
 
 def require_faster(latency: Mapping[str, Mapping]) -> None:
