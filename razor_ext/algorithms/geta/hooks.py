@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from mmengine.dist import is_main_process
-from mmengine.hooks import EMAHook, Hook
+from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmrazor.registry import HOOKS
 
+from razor_ext.engine.averages import averaged_models
 from razor_ext.quantization import CalibrationHook, quantizer_handles
 
 from .algorithm import GETA
@@ -117,7 +118,7 @@ class GETAHook(Hook):
             TargetMissedError: the target was missed, and by how much.
         """
         algorithm = algorithm_of(runner)
-        averages = list(_averaged_algorithms(runner))
+        averages = list(averaged_models(runner))
         model = finished_copy(algorithm, averages[0].state_dict() if averages else None)
         pruned = check_target(algorithm, model)
         if is_main_process():
@@ -127,7 +128,7 @@ class GETAHook(Hook):
         """Groups and quantizers of every averaged model."""
         if self._averages is None:
             self._averages = []
-            for average in _averaged_algorithms(runner):
+            for average in averaged_models(runner):
                 index = None if average.target_cfg is None else \
                     average.mutator.group_index(average.architecture)
                 handles = quantizer_handles(average.architecture)
@@ -167,10 +168,3 @@ def _describe(plan: StagePlan) -> str:
             f'({plan.projection_periods} stairs), joint from {plan.pruning_start} '
             f'({plan.pruning_periods} periods of {plan.period}), cool-down from '
             f'{plan.pruning_stop} to {plan.total}')
-
-
-def _averaged_algorithms(runner: Runner) -> Iterator[GETA]:
-    for hook in runner.hooks:
-        if isinstance(hook, EMAHook) and hasattr(hook, 'ema_model'):
-            average = hook.ema_model.module
-            yield average.module if is_model_wrapper(average) else average

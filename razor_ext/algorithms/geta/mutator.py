@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from mmrazor.registry import MODELS, TASK_UTILS
+from mmrazor.registry import MODELS
 from torch import nn
 
 from razor_ext.graph import ChannelGraph, ChannelUnit, analyze
+from razor_ext.subnet.rebuild import build_demo_input
 
 from .groups import GroupIndex
 from .targets import Divisor
@@ -28,9 +29,7 @@ class GETAMutator:
 
     def __init__(self, demo_input: Sequence[int] | Mapping = (1, 3, 224, 224),
                  divisor: Divisor = 1, keep: Sequence[str] = (), min_channels: int = 1) -> None:
-        if not isinstance(demo_input, Mapping):
-            demo_input = dict(type='DefaultDemoInput', input_shape=tuple(demo_input))
-        self._demo_input = TASK_UTILS.build({'_scope_': 'mmrazor', **demo_input})
+        self._demo_input = build_demo_input(demo_input)
         self.divisor = divisor
         self.keep = list(keep)
         self.min_channels = min_channels

@@ -13,13 +13,10 @@ from mmengine.runner import Runner
 from mmrazor.models.task_modules.demo_inputs import BaseDemoInput
 from mmrazor.registry import HOOKS, TASK_UTILS
 
+from razor_ext.algorithms.errors import TargetMissedError
 from razor_ext.engine.atomic import atomic_write
 
 from .algorithm import GroupFisherAlgorithm
-
-
-class TargetMissedError(RuntimeError):
-    """The run ended before its pruning target was met."""
 
 
 def algorithm_of(runner: Runner) -> GroupFisherAlgorithm:

@@ -21,12 +21,10 @@ from torch import nn
 
 from razor_ext.subnet import SubnetError, check_subnet, dump_subnet, load_subnet
 from razor_ext.subnet.divisor import check_divisor
+from razor_ext.subnet.model import pads_to
+from razor_ext.subnet.rebuild import UnprunedError
 
 from .algorithm import GroupFisherAlgorithm
-
-
-class UnprunedError(RuntimeError):
-    """A model that should have been pruned is whole."""
 
 
 def load_pruned_weights(algorithm: GroupFisherAlgorithm) -> None:
@@ -153,16 +151,5 @@ def GroupFisherDeploySubModel(architecture: nn.Module | dict,
     _log_structure('structure to deploy:', mutator.current_choices)
     _freeze_structure(architecture)
     if divisor != 1:
-        architecture.post_process_for_mmdeploy = types.MethodType(_pads_to(divisor), architecture)
+        architecture.post_process_for_mmdeploy = types.MethodType(pads_to(divisor), architecture)
     return architecture
-
-
-def _pads_to(divisor: int) -> Any:
-    def post_process_for_mmdeploy(model: nn.Module) -> None:
-        """Pad the channels with zero weights to multiples of the divisor."""
-        structure = make_channel_divisible(model, divisor=divisor)
-        # The layers made anew are in training mode.
-        model.train(model.training)
-        _log_structure(f'structure padded to multiples of {divisor}:', structure)
-
-    return post_process_for_mmdeploy

@@ -1,0 +1,133 @@
+"""The sliced model of any checkpoint of a compression run."""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmrazor.registry import MODELS
+from torch import nn
+
+from razor_ext.engine.atomic import atomic_write
+from razor_ext.quantization import QuantizedLayerInfo, count_costs, save_quant, summarize_costs
+from razor_ext.subnet import dump_subnet
+from razor_ext.subnet.rebuild import UnprunedError, build_demo_input, load_sliced, read_state
+from razor_ext.subnet.slicing import static_copy
+
+from .geta.algorithm import GETA
+from .geta.export import check_target, compress
+from .group_fisher.algorithm import GroupFisherAlgorithm
+from .group_fisher.sub_models import GroupFisherSubModel
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """A compressed model, in evaluation mode on the CPU.
+
+    Attributes:
+        model: the sliced model.
+        structure: channels kept by unit.
+        infos: what is quantized and why not; empty for a float model.
+        dense: the dense float architecture.
+        data: example inputs of both.
+    """
+
+    model: nn.Module
+    structure: dict[str, int]
+    infos: list[QuantizedLayerInfo]
+    dense: nn.Module
+    data: object
+
+    def write(self, folder: str | os.PathLike) -> None:
+        """Write fix_subnet.json, quant.json (if quantized) and compressed.pth."""
+        folder = Path(folder)
+        with atomic_write(folder / 'compressed.pth') as temporary:
+            torch.save({'state_dict': self.model.state_dict(), 'meta': {}}, temporary)
+        if self.infos:
+            save_quant(folder / 'quant.json', self.model, self.infos)
+        dump_subnet(self.structure, folder / 'fix_subnet.json')
+
+    def costs(self) -> dict[str, dict[str, float]]:
+        """Return the `summarize_costs` of 'dense' and 'compressed'."""
+        dense = summarize_costs(count_costs(self.dense, self.data))
+        return {'dense': dense, 'compressed': summarize_costs(
+            count_costs(self.model, self.data), dense['macs'])}
+
+
+def _dense(architecture: Mapping) -> nn.Module:
+    return static_copy(MODELS.build(architecture)).eval()
+
+
+def _extract_geta(model: Mapping, checkpoint: str) -> Extracted:
+    algorithm = MODELS.build(model)
+    state = read_state(checkpoint)
+    own = algorithm.architecture.state_dict()
+    missing = sorted(set(own) - set(state))
+    wrong = sorted(key for key in own if key in state and state[key].shape != own[key].shape)
+    if missing or wrong:
+        raise ValueError(f'checkpoint {checkpoint!r} is not of the pruning run of this config: '
+                         f'{len(missing)} keys are missing (first: '
+                         f'{next(iter(missing), None)!r}), {len(wrong)} of another shape (first: '
+                         f'{next(iter(wrong), None)!r})')
+    algorithm.architecture.load_state_dict({key: state[key] for key in own})
+    final = static_copy(algorithm.architecture).eval()
+    if algorithm.target_cfg is not None and not algorithm.mutator.group_index(final).zeros().any():
+        raise UnprunedError(f'checkpoint {checkpoint!r} holds no pruned group: nothing was pruned '
+                            'yet. Take one from the end of the pruning run')
+    compressed = compress(algorithm, final, check_target(algorithm, final))
+    return Extracted(compressed.model, compressed.counts, algorithm.quant_infos,
+                     _dense(model['architecture']), algorithm.mutator.demo_data(final))
+
+
+def _extract_group_fisher(model: Mapping, checkpoint: str) -> Extracted:
+    algorithm = MODELS.build(model)
+    algorithm.init_cfg = dict(type='Pretrained', checkpoint=checkpoint)
+    sliced = static_copy(GroupFisherSubModel(algorithm)).eval()
+    shape = algorithm.mutator.parse_cfg.get('demo_input') or (1, 3, 224, 224)
+    return Extracted(sliced, algorithm.mutator.counts(), [], _dense(model['architecture']),
+                     build_demo_input(shape).get_data(sliced))
+
+
+def _extract_compressed(model: Mapping, checkpoint: str) -> Extracted:
+    built = MODELS.build({**model, 'checkpoint': None})
+    load_sliced(built, checkpoint)
+    record = built.compression_record
+    final = static_copy(built).eval()
+    demo = build_demo_input(model.get('demo_input', (1, 3, 224, 224)))
+    return Extracted(final, record.structure, record.infos, _dense(model['architecture']),
+                     demo.get_data(final))
+
+
+#: How the model of each type is extracted.
+EXTRACTORS: Mapping[str, Callable[[Mapping, str], Extracted]] = {
+    GETA.__name__: _extract_geta,
+    GroupFisherAlgorithm.__name__: _extract_group_fisher,
+    'CompressedModel': _extract_compressed,
+}
+
+
+def extract(cfg: Config, checkpoint: str) -> Extracted:
+    """Get the sliced model from a checkpoint.
+
+    Args:
+        cfg: config of the run: of pruning (GETA, GroupFisher) or of finetuning a CompressedModel.
+        checkpoint: one of its checkpoints.
+
+    Raises:
+        UnprunedError: nothing is pruned in it.
+        TargetMissedError: the run had not reached its target when it was saved.
+        ValueError: it is of another model, or the config of no compression run.
+    """
+    model = cfg.model
+    if model.type.rpartition('.')[2] == 'SingleTeacherDistill':
+        model = model.architecture
+    kind = model.type.rpartition('.')[2]
+    if kind not in EXTRACTORS:
+        raise ValueError(f'{cfg.filename}: model.type={model.type!r}; a compressed model is '
+                         f'extracted from {", ".join(EXTRACTORS)}')
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    return EXTRACTORS[kind](model, os.fspath(checkpoint))

@@ -1,0 +1,64 @@
+"""Slice the model of a compression run's checkpoint and show what it saves."""
+from __future__ import annotations
+
+import argparse
+import sys
+
+from mmengine.config import Config, DictAction
+from prettytable import PrettyTable
+
+import razor_ext  # noqa: F401  repairs of upstream come before its import
+from razor_ext.engine import check_config
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config of the pruning or finetune run')
+    parser.add_argument('checkpoint', help='one of its checkpoints')
+    parser.add_argument('--out', required=True,
+                        help='folder for fix_subnet.json, quant.json and compressed.pth')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
+                        help='override settings of the config, key=value')
+    return parser.parse_args()
+
+
+def format_table(costs: dict[str, dict[str, float]]) -> str:
+    """Lay out dense and compressed figures.
+
+    Args:
+        costs: 'dense' and 'compressed', of `summarize_costs`.
+    """
+    rows = [('parameters (M)', 'params', 1e6), ('MACs (M)', 'macs', 1e6), ('BOPs (G)', 'bops', 1e9),
+            ('weights (MB)', 'bytes', 1e6)]
+    table = PrettyTable(['', 'dense', 'compressed', 'reduction'], align='r')
+    table.align[''] = 'l'
+    for title, key, unit in rows:
+        dense, left = costs['dense'][key], costs['compressed'][key]
+        table.add_row([title, f'{dense / unit:.3f}', f'{left / unit:.3f}',
+                       f'{1 - left / dense:.2%}'])
+    return table.get_string()
+
+
+def main() -> None:
+    """Extract, print and write; an input that does not fit ends it with one line."""
+    from razor_ext.algorithms.errors import TargetMissedError
+    from razor_ext.algorithms.extract import extract
+    from razor_ext.subnet.rebuild import UnprunedError
+
+    args = parse_args()
+    try:
+        cfg = Config.fromfile(args.config)
+        check_config(cfg, options=args.cfg_options)
+        if args.cfg_options:
+            cfg.merge_from_dict(args.cfg_options)
+        extracted = extract(cfg, args.checkpoint)
+    except (FileNotFoundError, TargetMissedError, UnprunedError, ValueError) as error:
+        sys.exit(f'extract_compressed: {error}')
+    print(format_table(extracted.costs()))
+    extracted.write(args.out)
+    print(f'written to {args.out}')
+
+
+if __name__ == '__main__':
+    main()
