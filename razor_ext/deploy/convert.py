@@ -13,7 +13,8 @@ from mmdeploy.apis.core.pipeline_manager import no_mp
 from mmdeploy.apis.utils import to_backend
 from mmdeploy.backend.sdk.export_info import export2SDK
 from mmdeploy.codebase.base import BaseTask
-from mmdeploy.utils import IR, get_backend, get_input_shape, get_ir_config
+from mmdeploy.utils import IR, get_backend, get_input_shape, get_ir_config, get_task_type
+from mmdeploy.utils.constants import SDK_TASK_MAP
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, DefaultScope
@@ -146,7 +147,14 @@ class Conversion:
                                    device=self.device))
 
     def dump_info(self, folder: Path) -> None:
-        """Write deploy.json, pipeline.json and detail.json for MMDeploy's SDK."""
+        """Write deploy.json, pipeline.json and detail.json for MMDeploy's SDK.
+
+        Raises:
+            DeployError: If the SDK does not know the task.
+        """
+        task = get_task_type(self.deploy_cfg)
+        if task not in SDK_TASK_MAP:
+            raise DeployError(f"MMDeploy's SDK has no {task.value}; leave out --dump-info")
         export2SDK(self.deploy_cfg, self.model_cfg, os.fspath(folder), pth=self.checkpoint,
                    device=self.device)
 

@@ -141,11 +141,11 @@ class GaitRecognition(BaseTask):
 
     def get_preprocess(self, *args, **kwargs) -> list:
         """MMDeploy's SDK has no silhouettes."""
-        raise DeployError("MMDeploy's SDK has no pipeline for gait; leave out --dump-info")
+        raise NotImplementedError("MMDeploy's SDK has no pipeline for gait")
 
     def get_postprocess(self, *args, **kwargs) -> dict:
         """MMDeploy's SDK has no embeddings."""
-        raise DeployError("MMDeploy's SDK has no pipeline for gait; leave out --dump-info")
+        raise NotImplementedError("MMDeploy's SDK has no pipeline for gait")
 
     @staticmethod
     def get_partition_cfg(partition_type: str, **kwargs) -> dict:

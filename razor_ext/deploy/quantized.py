@@ -30,7 +30,7 @@ class QuantizedExport:
     Args:
         model: The graph.
         reference: The fake-quantized torch model.
-        floating: Why a quantized layer runs in floating point, by layer.
+        floating: Why a layer runs in floating point, by layer.
         operators: Operators ONNX Runtime runs, and how often.
         layers: Three-way parity of every integer layer.
         calibration: Calibration inputs by name.
@@ -77,7 +77,8 @@ def quantize_export(float_file: str | os.PathLike, model: nn.Module, quant_file:
         raise DeployError('no calibration image: give some with --calib-img, or a data set with '
                           '--calib-dataset-cfg')
     reference = copy.deepcopy(model)
-    apply_quant(reference, load_quant(quant_file))
+    spec = load_quant(quant_file)
+    apply_quant(reference, spec)
     reference.eval()
     graph = onnx.load(Path(float_file))
     name = graph.graph.input[0].name
@@ -88,7 +89,9 @@ def quantize_export(float_file: str | os.PathLike, model: nn.Module, quant_file:
     operators = audit(exported.model, exported.integer)
     rows = compare_layers(exported, reference, [{name: batch.cpu().numpy()} for batch in inputs])
     require_layers(rows)
-    return QuantizedExport(exported.model, reference, exported.floating, operators, rows, feeds,
+    floating = {name: why for name, why in spec['float_layers'].items() if name in ran}
+    floating.update(exported.floating)
+    return QuantizedExport(exported.model, reference, floating, operators, rows, feeds,
                            check_parity(reference, exported.model.SerializeToString(), inputs))
 
 
