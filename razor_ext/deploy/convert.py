@@ -13,13 +13,14 @@ from mmdeploy.apis.core.pipeline_manager import no_mp
 from mmdeploy.apis.utils import to_backend
 from mmdeploy.backend.sdk.export_info import export2SDK
 from mmdeploy.codebase.base import BaseTask
-from mmdeploy.utils import IR, get_backend, get_input_shape, get_ir_config, get_task_type
+from mmdeploy.utils import IR, Backend, get_backend, get_input_shape, get_ir_config, get_task_type
 from mmdeploy.utils.constants import SDK_TASK_MAP
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
+from . import openvino_backend
 from .checks import check_input_size, load_strictly
 from .errors import DeployError
 from .latency import open_session
@@ -48,6 +49,7 @@ class Conversion:
             raise DeployError(f'only ONNX is exported here, {self.deploy_cfg.filename} asks for '
                               f'{ir_config["type"]!r}')
         self.save_file: str = ir_config['save_file']
+        self.backend = get_backend(self.deploy_cfg)
         check_input_size(self.deploy_cfg, self.model_cfg)
 
     def build_task(self) -> BaseTask:
@@ -141,8 +143,10 @@ class Conversion:
 
     def convert_backend(self, onnx_file: Path, folder: Path) -> list[str]:
         """Convert the ONNX file for the backend of the deploy config; returns the new files."""
+        if self.backend is Backend.OPENVINO:
+            return openvino_backend.convert(onnx_file, folder)
         with no_mp():
-            return list(to_backend(get_backend(self.deploy_cfg).value, [os.fspath(onnx_file)],
+            return list(to_backend(self.backend.value, [os.fspath(onnx_file)],
                                    work_dir=os.fspath(folder), deploy_cfg=self.deploy_cfg,
                                    device=self.device))
 
@@ -174,6 +178,13 @@ def run_onnx(path: str | os.PathLike | bytes,
     name = session.get_inputs()[0].name
     return ([value.name for value in session.get_outputs()],
             [session.run(None, {name: batch.cpu().numpy()}) for batch in inputs])
+
+
+def check_openvino(names: Sequence[str], model: nn.Module, xml: str,
+                   inputs: Sequence[torch.Tensor]) -> list[OutputParity]:
+    """Compare a model converted for OpenVINO with the torch model; see :func:`check_parity`."""
+    exported = openvino_backend.run(xml, [batch.cpu().numpy() for batch in inputs])
+    return compare(names, run_torch(model, inputs), exported)
 
 
 def check_parity(model: nn.Module, onnx_file: str | os.PathLike | bytes,

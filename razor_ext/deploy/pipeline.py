@@ -9,14 +9,14 @@ from pathlib import Path
 
 import onnx
 import torch
-from mmdeploy.utils import get_backend
+from mmdeploy.utils import Backend
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from razor_ext.engine.atomic import write_json
 
 from .checks import check_files
-from .convert import Conversion, check_parity
+from .convert import Conversion, check_openvino, check_parity
 from .counts import count_onnx, count_torch
 from .errors import DeployError
 from .parity import require
@@ -139,9 +139,17 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
         if options.parent:
             files['parent'] = Path(options.parent)
         backend_files = conversion.convert_backend(onnx_file, folder)
+        backend_parities = []
+        if conversion.backend is Backend.OPENVINO:
+            backend_parities = check_openvino(
+                [row.name for row in parities], quantized.reference if quantized else reference,
+                backend_files[0], inputs)
+            if not quantized:
+                require(backend_parities, options.parity_threshold)
         if options.dump_info:
             conversion.dump_info(folder)
-        if options.draw and getattr(task, 'drawable', True):
+        drawable = conversion.backend is not Backend.OPENVINO and getattr(task, 'drawable', True)
+        if options.draw and drawable:
             _draw(conversion, task, reference, backend_files, images[0], folder, options.show)
         report = {
             'model': {'config': str(model_cfg.filename), 'checkpoint': checkpoint},
@@ -151,6 +159,7 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
             **{name: count_onnx(path, input_feed(path, inputs[0][:1]))
                for name, path in files.items()},
             'parity': [parity.as_dict() for parity in parities],
+            'backend_parity': [parity.as_dict() for parity in backend_parities],
             'error_to_float': {
                 name: [row.as_dict() for row in check_parity(reference, path, inputs)]
                 for name, path in files.items() if quantized and name in ('onnx', 'static')},
@@ -185,7 +194,7 @@ def _draw(conversion: Conversion, task, reference, backend_files, image: str, fo
     """Draw the predictions of the exported and of the torch model, as MMDeploy's tool does."""
     if getattr(reference, 'test_cfg', None):
         reference.test_cfg['flip_test'] = False  # the exported graph is a single pass
-    backend = get_backend(conversion.deploy_cfg).value
+    backend = conversion.backend.value
     exported = task.build_backend_model(
         backend_files, data_preprocessor_updater=task.update_data_preprocessor)
     for name, model in ((backend, exported), ('pytorch', reference)):

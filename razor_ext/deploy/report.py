@@ -107,11 +107,14 @@ def format_report(report: Mapping) -> str:
         table.add_row([f'{row["name"]}: largest / relative error', *(
             f'{row["max_abs"]:.1e} / {row["max_rel"]:.1e}' if name == exact else ''
             for name in columns)])
-    for name, rows in report['error_to_float'].items():
-        for row in rows:
-            table.add_row([f'{row["name"]}: error to float', *(
-                f'{row["max_abs"]:.1e} / {row["max_rel"]:.1e}' if column == name else ''
-                for column in columns)])
+    for row in report['backend_parity']:
+        table.add_row([f'{row["name"]}: error of the backend file', *[''] * (len(columns) - 1),
+                       f'{row["max_abs"]:.1e} / {row["max_rel"]:.1e}'])
+    errors = {(row['name'], name): f'{row["max_abs"]:.1e} / {row["max_rel"]:.1e}'
+              for name, rows in report['error_to_float'].items() for row in rows}
+    for output in dict.fromkeys(output for output, _ in errors):
+        table.add_row([f'{output}: error to float',
+                       *(errors.get((output, name), '') for name in columns)])
     if report['quantization']:
         _add_quantization(table, report['quantization'], len(columns))
     table.align[''] = 'l'
