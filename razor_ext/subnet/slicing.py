@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Mapping
 
 import torch
@@ -14,8 +15,13 @@ from razor_ext.quantization import scale_followers
 
 
 def static_copy(model: nn.Module) -> nn.Module:
-    """Copy a model to the CPU with ordinary batch norms."""
-    return revert_sync_batchnorm(copy.deepcopy(model).cpu())
+    """Copy a model to the CPU with ordinary batch norms and without hooks.
+
+    The hooks of a distiller hold activations, which cannot be copied.
+    """
+    memo = {id(getattr(module, name)): OrderedDict() for module in model.modules()
+            for name in ('_forward_hooks', '_forward_pre_hooks')}
+    return revert_sync_batchnorm(copy.deepcopy(model, memo).cpu())
 
 
 def slice_quantized(model: nn.Module, graph: ChannelGraph,
