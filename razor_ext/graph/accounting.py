@@ -70,8 +70,12 @@ def size_rows(blocks: Sequence[Block]):
     for number, block in enumerate(blocks):
         unit_of[block.roots] = number
     lengths = np.array([len(block.roots) for block in blocks], np.int64)
+    known: dict[Axis, np.ndarray] = {}
 
     def row(flow: Flow, axis: Axis | None, size: int) -> np.ndarray:
+        root = None if axis is None else flow.ids.root(axis)
+        if root in known:
+            return known[root]
         result = np.zeros(1 + len(blocks), np.int64)
         if axis is None or not flow.ids.live(axis):
             result[0] = size
@@ -82,6 +86,7 @@ def size_rows(blocks: Sequence[Block]):
         if (counts % np.maximum(lengths, 1)).any():
             raise AssertionError('a dimension holds an uneven part of a unit')
         result[1:] = counts // np.maximum(lengths, 1)
+        known[root] = result
         return result
 
     return row

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from .flow import Flow
+from .ids import Axis
 
 Slot = tuple  # (leaf name, dimension)
 
@@ -73,9 +74,13 @@ def collect(flow: Flow, free_outputs: Mapping[int, Sequence[int]]) -> list[Block
     leaves and of the same contractions.
     """
     ids, slots, roots, positions, owners = flow.ids, [], [], [], []
+    whole: dict[Axis, list[Slot]] = {}
 
-    def add(slot: Slot, axis) -> None:
+    def add(slot: Slot, axis: Axis) -> None:
         if not ids.live(axis):
+            return
+        if ids.root(axis).elements is None:  # a dimension that was never taken apart is a unit
+            whole.setdefault(ids.root(axis), []).append(slot)
             return
         live = np.flatnonzero(ids.live_mask(axis))
         slots.append(slot)
@@ -89,7 +94,7 @@ def collect(flow: Flow, free_outputs: Mapping[int, Sequence[int]]) -> list[Block
             if axis is not None:
                 add((name, dim), axis)
                 seen.add(id(ids.root(axis)))
-    has_leaf = len(slots)
+    has_leaf, whole_leaf = len(slots), set(whole)
     for i, dims in free_outputs.items():
         value = flow.values[flow.program.outputs[i]]
         for dim in dims:
@@ -100,16 +105,22 @@ def collect(flow: Flow, free_outputs: Mapping[int, Sequence[int]]) -> list[Block
         for j, axis in enumerate(contraction.axes):
             if id(ids.root(axis)) not in seen:
                 add((i, j), axis)
-    if not has_leaf:
-        return []
-    return _group(slots, np.concatenate(roots), np.concatenate(positions),
-                  np.concatenate(owners), has_leaf)
+    blocks = [Block(ids.elements(root), {slot: np.arange(root.size)[:, None] for slot in found})
+              for root, found in whole.items() if root in whole_leaf]
+    if has_leaf:
+        blocks += _group(slots, np.concatenate(roots), np.concatenate(positions),
+                         np.concatenate(owners), has_leaf)
+    return blocks
 
 
 def _group(slots: list[Slot], roots: np.ndarray, positions: np.ndarray, owners: np.ndarray,
            has_leaf: int) -> list[Block]:
     """Sort (root, slot, position) triples into blocks of equal signature."""
-    names, roots = np.unique(roots, return_inverse=True)
+    number_of = np.zeros(roots.max() + 1, np.int64)
+    number_of[roots] = 1
+    names = np.flatnonzero(number_of)
+    number_of[names] = np.arange(len(names))
+    roots = number_of[roots]
     touched = np.zeros(len(names), bool)
     touched[roots[owners < has_leaf]] = True
     pairs, counts = np.unique(roots * len(slots) + owners, return_counts=True)
@@ -121,8 +132,9 @@ def _group(slots: list[Slot], roots: np.ndarray, positions: np.ndarray, owners: 
     signatures = np.add.reduceat(codes[kinds], starts)
     _, block_of = np.unique(signatures, return_inverse=True)
     block_of = np.where(touched, block_of, -1)
-    order = np.lexsort((positions, roots, owners, block_of[roots]))
-    order = order[block_of[roots[order]] >= 0]
+    used = np.flatnonzero(touched[roots])  # positions ascend within a slot, and the sort is stable
+    roots, positions, owners = roots[used], positions[used], owners[used]
+    order = np.argsort((block_of[roots] * len(slots) + owners) * len(names) + roots, kind='stable')
     blocks, start = [], 0
     for number in np.unique(block_of[touched]):
         rows = np.flatnonzero(block_of == number)

@@ -140,7 +140,7 @@ ZOO: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     'ConvNeXt-atto (timm)': (lambda: timm_model('convnext_atto'), SQUARE),
     'ViT-Ti (timm)': (lambda: timm_model('vit_tiny_patch16_224', img_size=64), SQUARE),
     'ViTPose-S': (ViTPose, PERSON),
-    'Swin-T pose': (pose('swin-t-p4-w7_8xb32-210e'), PERSON),
+    'Swin-T pose': (pose('swin-t-p4-w7_8xb32-210e'), SMALL),
     'HRNet-w32 pose': (pose('hrnet-w32_8xb64-210e'), SMALL),
     'LiteHRNet-18 pose': (pose('litehrnet-18_8xb64-210e'), SMALL),
     'UNet': (UNet, SQUARE),

@@ -149,7 +149,8 @@ def check_mutant(model: FuzzNet, breakage, seed: int) -> str:
     """Analyse under a broken rule or fixer; whatever survives must slice rightly.
 
     Returns:
-        'harmless' if even the unverified graph slices rightly, else 'caught'.
+        'harmless' if even the unverified graph slices rightly, else 'caught': the units were
+        refused, or another axis of a split was found that holds.
     """
     with breakage:
         try:
@@ -167,7 +168,6 @@ def check_mutant(model: FuzzNet, breakage, seed: int) -> str:
         except (AssertionError, ValueError, IndexError):
             return 'caught'
         assert wrong_slices(model, graph, seed) == [], model.steps
-        assert graph.refused
         return 'caught'
 
 
