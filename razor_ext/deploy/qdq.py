@@ -105,7 +105,8 @@ class _Writer:
         self.quantized: dict[tuple[str, Grid], str] = {}
         self.weights = {match.node.output[0]: (*_fold(match), match.channel_axis)
                         for match in plan.matches.values() if match.layer.integers is not None}
-        #: Tensor of the float graph (or a copy on another grid) -> its integers.
+        #: Tensor (of the float graph, or a copy on another grid) -> its integers. New names begin
+        #: with ~, which no exporter uses, and are short: they are a part of the file's size.
         self._names: dict[str, str] = {}
         self._constants: dict[tuple, str] = {}
         #: Outputs of nodes that are left out, and what stands for them.
@@ -122,9 +123,10 @@ class _Writer:
                 integers, scale, axis = self.weights[node.output[0]]
                 name = self._weight_name(node)
                 values = integers * _along(scale, axis, integers.ndim)
+                on_grid = f'{node.output[0]}/weight'
                 model.graph.initializer.append(
-                    numpy_helper.from_array(values.astype(np.float32), f'{name}_on_grid'))
-                node.input[list(node.input).index(name)] = f'{name}_on_grid'
+                    numpy_helper.from_array(values.astype(np.float32), on_grid))
+                node.input[list(node.input).index(name)] = on_grid
         return model
 
     def write(self) -> QdqModel:
@@ -149,7 +151,7 @@ class _Writer:
             self.nodes.append(new)
             for index, value in enumerate(node.output):
                 if self.plan.own.get(value) is not None:
-                    new.output[index] = f'r{len(self._names)}'
+                    new.output[index] = f'~r{len(self._names)}'
                     self._store(new.output[index], self.plan.own[value], value)
         return QdqModel(self._assemble(), tuple(map(self._describe, integer)), floating)
 
@@ -164,7 +166,7 @@ class _Writer:
         bias = self.stored[node.input[2]] if len(node.input) > 2 else None
         output = self.plan.own.get(node.output[0])
         name = node.output[0] if output is None else self._names[node.output[0]]
-        stored = None if integers is None else self._names[match.weight]
+        stored = None if integers is None else self._names[f'{node.output[0]}/weight']
         return IntegerLayer(match, tuple(operands), stored, integers, scale, bias, name, output)
 
     def _weight_name(self, node: onnx.NodeProto) -> str:
@@ -178,7 +180,7 @@ class _Writer:
                 continue
             key = (value, grid)
             if key not in self.quantized:
-                name = f'x{len(self._names)}'
+                name = f'~x{len(self._names)}'
                 self._store(value, grid, name)
                 self.quantized[key] = name
             new.input[position] = self.quantized[key]
@@ -195,10 +197,10 @@ class _Writer:
         operand = self.plan.operand.get((node.output[0], 0))
         if bias and self.plan.runs_integer(node):
             new.input[2] = self._dequantized(
-                f'{bias}_of_{name}', np.rint(self.stored[bias] / (scale * operand.scale)),
+                f'{node.output[0]}/bias', np.rint(self.stored[bias] / (scale * operand.scale)),
                 np.int32, scale * np.float32(operand.scale), 0)
         new.input[list(new.input).index(name)] = self._dequantized(
-            name, integers, container, scale, axis)
+            f'{node.output[0]}/weight', integers, container, scale, axis)
 
     def _refine(self, node: onnx.NodeProto) -> None:
         """Store narrow weights times a power of two, where their steps are too coarse for the bias.
@@ -219,21 +221,20 @@ class _Writer:
     def _dequantized(self, name: str, integers: np.ndarray, container: type, scale: np.ndarray,
                      axis: int) -> str:
         """Store integers with their DequantizeLinear; returns the name of the float tensor."""
-        if name not in self._names:
-            stored = self._names[name] = f'w{len(self._names)}'
-            scale = scale.astype(np.float32)
-            per_tensor = scale.size == 1
-            self.initializers[stored] = integers.astype(container)
-            self._dequantize(stored, self._stored(scale.reshape(()) if per_tensor else scale),
-                             self._stored(np.zeros([] if per_tensor else scale.shape, container)),
-                             f'{stored}_float', container, **({} if per_tensor else {'axis': axis}))
-        return f'{self._names[name]}_float'
+        stored = self._names[name] = f'~w{len(self._names)}'
+        scale = scale.astype(np.float32)
+        per_tensor = scale.size == 1
+        self.initializers[stored] = integers.astype(container)
+        self._dequantize(stored, self._stored(scale.reshape(()) if per_tensor else scale),
+                         self._stored(np.zeros([] if per_tensor else scale.shape, container)),
+                         f'{stored}_float', container, **({} if per_tensor else {'axis': axis}))
+        return f'{stored}_float'
 
     def _store(self, value: str, grid: Grid, output: str) -> None:
         """Quantize a float tensor and dequantize it again under another name."""
         scale = self._stored(np.asarray(grid.scale, np.float32))
         zero = self._stored(np.asarray(grid.zero_point, grid.container))
-        integers = self._names[output] = f'q{len(self._names)}'
+        integers = self._names[output] = f'~q{len(self._names)}'
         wide = integers if grid.fills_container else f'{integers}_wide'
         self.nodes.append(helper.make_node('QuantizeLinear', [value, scale, zero], [wide],
                                            domain=self._domain(grid.container)))
@@ -252,7 +253,7 @@ class _Writer:
         """Name of a small constant; equal ones are stored once."""
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
-            self._constants[key] = f'c{len(self._constants)}'
+            self._constants[key] = f'~c{len(self._constants)}'
             self.initializers[self._constants[key]] = array
         return self._constants[key]
 

@@ -226,3 +226,26 @@ def test_silu_inputs_are_trimmed():
     assert grids['stem.0'] == Grid(grids['stem.0'].scale, grids['stem.0'].zero_point, 0, 255)
     low = -grids['stem.0'].zero_point * grids['stem.0'].scale
     assert low >= silu_floor(1e-3)
+
+
+def test_a_layer_that_is_used_twice():
+    from razor_ext.quantization import calibrate, fix_bits, quantize_model
+
+    class Twice(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 3, 3, padding=1)
+
+        def forward(self, x):
+            return self.conv(torch.relu(self.conv(x)) * 3)
+
+    torch.manual_seed(0)
+    model = Twice().eval()
+    plain = export(model)
+    quantize_model(model, QuantConfig(weight_bits=(3, 3), activation_bits=(4, 4)))
+    calibrate(model, batches())
+    fix_bits(model)
+    exported = insert_qdq(plain, layer_grids(model), feeds())
+    assert [layer.match.layer.name for layer in exported.integer] == ['conv', 'conv']
+    audit(exported.model, exported.integer)
+    require_layers(compare_layers(exported, model, feeds()))
