@@ -18,7 +18,7 @@ from .hesso import HESSO
 from .oto_backend import build_oto_optimizer
 from .qasso import QASSO
 from .saliency import Saliency
-from .variants import VARIANTS, make_base, make_defaults, split_scales
+from .variants import VARIANTS, split_scales
 
 ParamGroups = list[dict[str, Any]]
 
@@ -164,9 +164,7 @@ def _build_torch(variant: str) -> Callable[[nn.Module, ParamGroups, dict[str, An
                              f"of type GETA needs QASSO, with variant='{variant}'")
         lr_quant = options.pop('lr_quant', options.get('lr'))
         scales = [p for handle in quantizer_handles(model) for p in handle.quantizer.parameters()]
-        groups = split_scales(groups, scales, lr_quant)
-        device = groups[0]['params'][0].device
-        return make_base(variant, groups, make_defaults(variant, 'auto', device, options))
+        return VARIANTS[variant](split_scales(groups, scales, lr_quant), **options)
     return build
 
 
