@@ -14,11 +14,13 @@ from torch.utils import _pytree as pytree
 
 from .accounting import Polynomial, polynomials
 from .errors import NothingToPruneError
-from .flow import FREEZE, Flow
+from .flow import Flow
 from .naming import name_blocks
-from .proof import Prover, prove, unfollowed, unproved
+from .proof import prove
 from .propagate import Frozen, propagate
-from .trace import Program, bind_inputs, leaf_tensors, structure_copy, trace
+from .search import verified
+from .structure import bind_inputs, leaf_tensors, structure_copy
+from .trace import Program, trace
 from .units import ChannelUnit, UnitMember, collect
 
 
@@ -231,7 +233,7 @@ def analyze(model: nn.Module, example_inputs: Any, *, keep: Sequence[str] = (),
 
     graph = build({})
     if verify and graph.units:
-        graph = _verified(graph, build)
+        graph = verified(graph, build)
     if not graph.units:
         raise NothingToPruneError(_why_nothing(graph))
     return graph
@@ -263,45 +265,6 @@ def _check_outputs(program: Program, free: Mapping[int, Sequence[int]]
                 raise ValueError(f'free_outputs: output {number} has no dimension {dim}')
         checked[number] = tuple(dim % rank for dim in dims)
     return checked
-
-
-def _verified(graph: ChannelGraph, build: Any) -> ChannelGraph:
-    """Choose the axis of every split so that the real module follows, then drop what fails."""
-    policy: dict[tuple[int, ...], int] = {}
-    prover = Prover(graph.model, graph)
-    failed = unfollowed(prover, graph.units)
-    for signature, candidates in graph.splits.items():
-        if not _stuck(graph, signature, failed):
-            continue
-        for choice in (*candidates[1:], FREEZE):
-            trial_policy = {**policy, signature: choice}
-            prover.graph = trial = build(trial_policy)
-            if _worth(trial, {}) <= _worth(graph, failed):
-                continue
-            trial_failed = unfollowed(prover, trial.units)
-            if _worth(trial, trial_failed) > _worth(graph, failed):
-                graph, failed, policy = trial, trial_failed, trial_policy
-    graph.drop(failed)
-    prover.graph = graph
-    graph.drop(unproved(prover, graph.units))
-    return graph
-
-
-def _stuck(graph: ChannelGraph, signature: tuple[int, ...], failed: Mapping[str, str]) -> bool:
-    """Whether the channels of a split are frozen, or in units the module does not follow."""
-    axes = [site.axis for site in graph.flow.sites if site.signature == signature]
-    if not axes:
-        return True
-    found = np.unique(np.concatenate([graph.flow.ids.elements(axis) for axis in axes]))
-    return any(np.isin(roots, found).any()
-               for unit, roots in zip(graph.units, graph.roots) if unit.name in failed)
-
-
-def _worth(graph: ChannelGraph, failed: Mapping[str, str]) -> tuple[int, int]:
-    """Channels that can be pruned and were proved, then parameters each of them saves."""
-    good = [unit for unit in graph.units if unit.name not in failed]
-    return (sum(unit.params_per_channel * unit.num_channels for unit in good),
-            sum(unit.num_channels for unit in good))
 
 
 def _why_nothing(graph: ChannelGraph) -> str:

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from .errors import TraceError
-from .trace import Call, structure_copy, trace
+from .structure import structure_copy
+from .trace import Call, trace
 
 
 def dead_ids(graph: Any, keep: Mapping[str, torch.Tensor]) -> np.ndarray:

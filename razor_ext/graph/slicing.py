@@ -10,7 +10,7 @@ from torch import nn
 
 from .errors import SliceError
 from .fixers import Kept, find_fixer
-from .trace import leaf_tensors
+from .structure import leaf_tensors
 
 Positions = Mapping[tuple[str, int], torch.Tensor]
 

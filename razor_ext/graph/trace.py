@@ -2,15 +2,13 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import functools
-import inspect
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -21,6 +19,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .errors import TraceError
+from .structure import leaf_tensors
 
 _TORCH_ROOT = os.path.dirname(torch.__file__) + os.sep
 SKIPPED_ROOTS = (_TORCH_ROOT, os.path.dirname(os.path.abspath(__file__)) + os.sep, '<')
@@ -162,64 +161,6 @@ def _source() -> str:
     if frame is None:
         return 'unknown line'
     return f'{frame.f_code.co_filename}:{frame.f_lineno}'
-
-
-def structure_copy(model: nn.Module) -> nn.Module:
-    """Copy the modules of a model but not its parameters and buffers, which stay shared.
-
-    The copy is in eval mode and its SyncBN layers are ordinary batch norms.
-    """
-    memo = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    clone = copy.deepcopy(model, memo)
-    return _revert_sync_batchnorm(clone).eval()
-
-
-class _BatchNorm(nn.modules.batchnorm._BatchNorm):
-    """A batch norm of any rank, as SyncBN is."""
-
-    def _check_input_dim(self, input: torch.Tensor) -> None:
-        return
-
-
-def _revert_sync_batchnorm(module: nn.Module) -> nn.Module:
-    if isinstance(module, nn.SyncBatchNorm):
-        plain = _BatchNorm(module.num_features, module.eps, module.momentum, affine=False,
-                           track_running_stats=False)
-        plain.affine, plain.track_running_stats = module.affine, module.track_running_stats
-        plain._parameters, plain._buffers = module._parameters, module._buffers
-        return plain
-    for name, child in module.named_children():
-        plain = _revert_sync_batchnorm(child)
-        if plain is not child:
-            module._modules[name] = plain
-    return module
-
-
-def leaf_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Return every parameter and buffer by name; a shared tensor appears once."""
-    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
-
-
-def bind_inputs(model: nn.Module, example_inputs: Any) -> tuple[tuple, dict[str, Any]]:
-    """Turn a tensor, a tuple of arguments or a dict of keyword arguments into a call.
-
-    OpenMMLab models demand `data_samples` in `forward` even where it is not used; a plain call
-    gives None for it.
-    """
-    if isinstance(example_inputs, Mapping):
-        args, kwargs = (), dict(example_inputs)
-    elif isinstance(example_inputs, (tuple, list)):
-        args, kwargs = tuple(example_inputs), {}
-    elif isinstance(example_inputs, torch.Tensor):
-        args, kwargs = (example_inputs, ), {}
-    else:
-        raise TypeError('example_inputs must be a tensor, a tuple of arguments or a dict of '
-                        f'keyword arguments, not {type(example_inputs).__name__}')
-    parameters = list(inspect.signature(model.forward).parameters.values())
-    for parameter in parameters[len(args):]:
-        if parameter.name == 'data_samples' and parameter.default is inspect.Parameter.empty:
-            kwargs.setdefault('data_samples', None)
-    return args, kwargs
 
 
 @contextlib.contextmanager

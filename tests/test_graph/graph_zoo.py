@@ -160,7 +160,8 @@ def row(name: str) -> str:
     """Analyse one model and return its line of the table."""
     from razor_ext.graph import analyze
     from razor_ext.graph.propagate import propagate
-    from razor_ext.graph.trace import bind_inputs, structure_copy, trace
+    from razor_ext.graph.structure import bind_inputs, structure_copy
+    from razor_ext.graph.trace import trace
     build, shape = ZOO[name]
     model, inputs = build().eval(), example(shape)
     clone, call = structure_copy(model), bind_inputs(model, inputs)

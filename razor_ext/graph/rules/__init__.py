@@ -6,8 +6,8 @@ it touches.
 """
 from __future__ import annotations
 
-from . import attention, conv, elementwise, index, matmul, norm, reduce, shape
+from . import attention, conv, elementwise, index, matmul, norm, reduce, shape, view
 from .registry import RULES, rule
 
 __all__ = ['RULES', 'attention', 'conv', 'elementwise', 'index', 'matmul', 'norm', 'reduce', 'rule',
-           'shape']
+           'shape', 'view']

@@ -1,0 +1,48 @@
+"""Choices of channels to prove units with."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from .units import ChannelUnit
+
+
+def choose(units: Sequence[ChannelUnit], shares: Sequence[float], seed: int,
+           leading: bool = False) -> dict[str, torch.Tensor]:
+    """Choose channels of each unit.
+
+    Args:
+        units: The units.
+        shares: Share of each unit's channels to remove; at least one goes and one stays, but a
+            share of 0 leaves the unit out.
+        seed: Seed of the choice.
+        leading: Remove the first channels, which moves all others, instead of random ones.
+
+    Returns:
+        Unit name -> Boolean mask of the channels that stay.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    keep = {}
+    for unit, share in zip(units, shares):
+        order = torch.randperm(unit.num_channels, generator=generator)
+        lost = min(unit.num_channels - 1, max(1, round(unit.num_channels * share)))
+        mask = torch.ones(unit.num_channels, dtype=torch.bool)
+        mask[torch.arange(lost) if leading else order[:lost]] = False
+        if share > 0:
+            keep[unit.name] = mask
+    return keep
+
+
+def telling_choices(units: Sequence[ChannelUnit]) -> list[dict[str, torch.Tensor]]:
+    """Choices of channels under which sizes that Python code holds show.
+
+    Units lose different shares, so that counts which happen to be equal are not taken for equal
+    ones: those that come close in the first choice are far apart in the second, which steps by the
+    golden ratio. The third leaves every other unit whole.
+    """
+    count = len(units)
+    even = [(i + 0.5) / count for i in range(count)]
+    golden = [(0.3 + 0.618033988749895 * i) % 1 for i in range(count)]
+    return [choose(units, even, seed=0, leading=True), choose(units, golden, seed=1),
+            choose(units, [0.5 * (i % 2) for i in range(count)], seed=2)]

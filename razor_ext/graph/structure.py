@@ -1,0 +1,68 @@
+"""The model and the call that are traced."""
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def structure_copy(model: nn.Module) -> nn.Module:
+    """Copy the modules of a model but not its parameters and buffers, which stay shared.
+
+    The copy is in eval mode and its SyncBN layers are ordinary batch norms.
+    """
+    memo = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    clone = copy.deepcopy(model, memo)
+    return _revert_sync_batchnorm(clone).eval()
+
+
+class _BatchNorm(nn.modules.batchnorm._BatchNorm):
+    """A batch norm of any rank, as SyncBN is."""
+
+    def _check_input_dim(self, input: torch.Tensor) -> None:
+        return
+
+
+def _revert_sync_batchnorm(module: nn.Module) -> nn.Module:
+    if isinstance(module, nn.SyncBatchNorm):
+        plain = _BatchNorm(module.num_features, module.eps, module.momentum, affine=False,
+                           track_running_stats=False)
+        plain.affine, plain.track_running_stats = module.affine, module.track_running_stats
+        plain._parameters, plain._buffers = module._parameters, module._buffers
+        return plain
+    for name, child in module.named_children():
+        plain = _revert_sync_batchnorm(child)
+        if plain is not child:
+            module._modules[name] = plain
+    return module
+
+
+def leaf_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return every parameter and buffer by name; a shared tensor appears once."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
+def bind_inputs(model: nn.Module, example_inputs: Any) -> tuple[tuple, dict[str, Any]]:
+    """Turn a tensor, a tuple of arguments or a dict of keyword arguments into a call.
+
+    OpenMMLab models demand `data_samples` in `forward` even where it is not used; a plain call
+    gives None for it.
+    """
+    if isinstance(example_inputs, Mapping):
+        args, kwargs = (), dict(example_inputs)
+    elif isinstance(example_inputs, (tuple, list)):
+        args, kwargs = tuple(example_inputs), {}
+    elif isinstance(example_inputs, torch.Tensor):
+        args, kwargs = (example_inputs, ), {}
+    else:
+        raise TypeError('example_inputs must be a tensor, a tuple of arguments or a dict of '
+                        f'keyword arguments, not {type(example_inputs).__name__}')
+    parameters = list(inspect.signature(model.forward).parameters.values())
+    for parameter in parameters[len(args):]:
+        if parameter.name == 'data_samples' and parameter.default is inspect.Parameter.empty:
+            kwargs.setdefault('data_samples', None)
+    return args, kwargs
