@@ -9,6 +9,8 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/setup_env.sh
+# One thread trains and one prepares the data: on two cores more threads wait for each other.
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 STARTED=$SECONDS
 
 case "${1:-pose}" in

@@ -4,9 +4,9 @@ _base_ = [
     '../_base_/datasets/synthetic_people_17.py',
 ]
 
-max_epochs = 10
-base_lr = 1e-3
-train_cfg = dict(max_epochs=max_epochs, val_interval=5)
+max_epochs = 12
+base_lr = 6e-4
+train_cfg = dict(max_epochs=max_epochs, val_interval=6)
 optim_wrapper = dict(optimizer=dict(lr=base_lr, weight_decay=.01), clip_grad=dict(max_norm=10.))
 param_scheduler = [
     dict(type='LinearLR', start_factor=.01, by_epoch=False, begin=0, end=60),
@@ -52,7 +52,6 @@ model = dict(
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='GetBBoxCenterScale'),
-    dict(type='RandomFlip', direction='horizontal'),
     dict(type='TopdownAffine', input_size=codec['input_size']),
     dict(type='GenerateTarget', encoder=codec),
     dict(type='PackPoseInputs'),
@@ -70,7 +69,7 @@ scene = dict(
     clutter=.15, degrade=.3)
 train_dataloader = dict(
     batch_size=16,
-    num_workers=2,
+    num_workers=1,
     persistent_workers=True,
     dataset=dict(_delete_=True, **_base_.people_train, pipeline=train_pipeline))
 val_dataloader = dict(

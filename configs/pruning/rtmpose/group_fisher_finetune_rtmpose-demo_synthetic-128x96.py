@@ -9,7 +9,7 @@ divisor (int): Pad channel counts up to multiples of it; 1 keeps them.
 
 _base_ = './group_fisher_prune_rtmpose-demo_synthetic-128x96.py'
 pruned_path = 'work_dirs/group_fisher_prune_rtmpose-demo_synthetic-128x96/flops_0.50.pth'
-finetune_lr = 2e-3
+finetune_lr = 5e-4
 divisor = 1
 ##############################################################################
 
@@ -31,7 +31,7 @@ custom_hooks = [hook for hook in _base_.custom_hooks if hook['type'] not in prun
 
 model_wrapper_cfg = None
 
-max_epochs = 6
+max_epochs = 4
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 param_scheduler = [
     dict(type='LinearLR', start_factor=.1, by_epoch=False, begin=0, end=20),

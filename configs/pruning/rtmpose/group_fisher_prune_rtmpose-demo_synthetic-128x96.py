@@ -21,7 +21,7 @@ _base_ = [
     '../../pose/rtmpose-demo_synthetic-128x96.py',
     '../_base_/group_fisher.py',
 ]
-pretrained_path = 'work_dirs/rtmpose-demo_synthetic-128x96/epoch_10.pth'
+pretrained_path = 'work_dirs/rtmpose-demo_synthetic-128x96/epoch_12.pth'
 
 interval = 10
 normalization_type = 'act'
@@ -54,5 +54,5 @@ prune_hooks[1].update(interval=interval, save_ckpt_thr=[target_flop_ratio])
 prune_hooks[1].demo_input.input_shape = input_shape
 custom_hooks = _base_.custom_hooks + prune_hooks
 
-train_cfg = dict(max_epochs=3, val_interval=3)
+train_cfg = dict(max_epochs=2, val_interval=2)
 param_scheduler = [dict(type='LinearLR', start_factor=.1, by_epoch=False, begin=0, end=20)]
