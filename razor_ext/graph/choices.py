@@ -9,7 +9,7 @@ from .units import ChannelUnit
 
 
 def choose(units: Sequence[ChannelUnit], shares: Sequence[float], seed: int,
-           leading: bool = False) -> dict[str, torch.Tensor]:
+           where: str = 'random') -> dict[str, torch.Tensor]:
     """Choose channels of each unit.
 
     Args:
@@ -17,7 +17,7 @@ def choose(units: Sequence[ChannelUnit], shares: Sequence[float], seed: int,
         shares: Share of each unit's channels to remove; at least one goes and one stays, but a
             share of 0 leaves the unit out.
         seed: Seed of the choice.
-        leading: Remove the first channels, which moves all others, instead of random ones.
+        where: 'random' channels go, or the 'first' ones, which moves all others, or the 'last'.
 
     Returns:
         Unit name -> Boolean mask of the channels that stay.
@@ -26,9 +26,11 @@ def choose(units: Sequence[ChannelUnit], shares: Sequence[float], seed: int,
     keep = {}
     for unit, share in zip(units, shares):
         order = torch.randperm(unit.num_channels, generator=generator)
+        if where != 'random':
+            order = torch.arange(unit.num_channels)
         lost = min(unit.num_channels - 1, max(1, round(unit.num_channels * share)))
         mask = torch.ones(unit.num_channels, dtype=torch.bool)
-        mask[torch.arange(lost) if leading else order[:lost]] = False
+        mask[order[-lost:] if where == 'last' else order[:lost]] = False
         if share > 0:
             keep[unit.name] = mask
     return keep
@@ -44,5 +46,5 @@ def telling_choices(units: Sequence[ChannelUnit]) -> list[dict[str, torch.Tensor
     count = len(units)
     even = [(i + 0.5) / count for i in range(count)]
     golden = [(0.3 + 0.618033988749895 * i) % 1 for i in range(count)]
-    return [choose(units, even, seed=0, leading=True), choose(units, golden, seed=1),
-            choose(units, [0.5 * (i % 2) for i in range(count)], seed=2)]
+    return [choose(units, even, seed=0, where='first'), choose(units, golden, seed=1),
+            choose(units, [0.5 * (i % 2) for i in range(count)], seed=2, where='last')]

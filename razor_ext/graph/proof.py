@@ -270,9 +270,9 @@ def unproved(prover: Prover, units: Sequence[ChannelUnit]) -> dict[str, str]:
         idle = Prover(prover.graph.model, prover.graph, seed=1).idle(idle)
     failed = {unit.name: 'masking it changes no output, so nothing can be proved of it'
               for unit in idle}
-    keep = telling_choices(units)[1]
-    names = [name for name in keep if name not in failed]
-    failed.update(_failing(prover.failure, names, keep))
+    for keep in telling_choices(units):
+        names = [name for name in keep if name not in failed]
+        failed.update(_failing(prover.failure, names, keep))
     return failed
 
 

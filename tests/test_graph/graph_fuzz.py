@@ -106,7 +106,7 @@ def write_slice(x, y):
 
 
 def write_old_view(x):
-    x = x.clone()
+    x = x.clone(memory_format=torch.contiguous_format)
     old = x.view(x.shape[0], x.shape[1], -1)
     x.sigmoid_()
     return old.view(x.shape)
