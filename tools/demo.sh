@@ -56,7 +56,8 @@ step 'test the pruned model' test_pruned \
     "$RAZOR_PYTHON" tools/test.py "$PRUNING/group_fisher_finetune_$MODEL.py" \
     "$(cat "$PRUNED/last_checkpoint")" --out "$PRUNED/metrics.json"
 
-IMAGE=$(find data/people -name '*.jpg' | sort | head -n 1)
+images=(data/people/val-*/images/*.jpg)
+IMAGE=${images[0]}
 DEPLOY_CFG=configs/deploy/pose_simcc_onnxruntime_static-128x96.py
 step 'deploy the dense model' deploy_dense \
     "$RAZOR_PYTHON" tools/deploy.py "$DEPLOY_CFG" "configs/pose/$MODEL.py" \

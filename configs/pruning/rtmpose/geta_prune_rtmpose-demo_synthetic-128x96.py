@@ -24,7 +24,7 @@ _base_ = [
     '../../pose/rtmpose-demo_synthetic-128x96.py',
     '../_base_/geta.py',
 ]
-pretrained_path = 'work_dirs/rtmpose-demo_synthetic-128x96/epoch_12.pth'
+pretrained_path = 'work_dirs/rtmpose-demo_synthetic-128x96/epoch_10.pth'
 
 quant = dict(weight_bits=(4, 8), activation_bits=(4, 8))
 target = dict(kind='macs', ratio=0.5)

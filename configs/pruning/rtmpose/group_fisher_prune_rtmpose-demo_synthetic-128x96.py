@@ -21,7 +21,7 @@ _base_ = [
     '../../pose/rtmpose-demo_synthetic-128x96.py',
     '../_base_/group_fisher.py',
 ]
-pretrained_path = 'work_dirs/rtmpose-demo_synthetic-128x96/epoch_12.pth'
+pretrained_path = 'work_dirs/rtmpose-demo_synthetic-128x96/epoch_10.pth'
 
 interval = 10
 normalization_type = 'act'
