@@ -73,7 +73,7 @@ def double_inputs(graph: Any, device: torch.device | None) -> tuple[tuple, dict[
 
 def outputs_of(result: Any) -> list[torch.Tensor]:
     """Return the tensors of a model's output, in order."""
-    return [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+    return [leaf for leaf in pytree.tree_flatten(result)[0] if isinstance(leaf, torch.Tensor)]
 
 
 class Prover:

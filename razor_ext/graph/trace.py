@@ -226,7 +226,7 @@ def trace(model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Program:
         values = [next(supply) if isinstance(x, torch.Tensor) else x for x in flat]
         call_args, call_kwargs = pytree.tree_unflatten(values, spec)
         out = functional_call(model, state, call_args, call_kwargs)
-        leaves_out = pytree.tree_leaves(out)
+        leaves_out = pytree.tree_flatten(out)[0]
         others.extend(x for x in leaves_out if not isinstance(x, torch.Tensor))
         return [x for x in leaves_out if isinstance(x, torch.Tensor)]
 
