@@ -68,7 +68,8 @@ def run_joint(tmp_path: Path, kind: str, width: int, batch_size: int,
                   sampler=dict(type='DefaultSampler', shuffle=True),
                   collate_fn=dict(type='default_collate'))
     run = geta_runner(tmp_path, model, epochs=20 * batch_size // 32, default_scope='mmengine',
-                      train_dataloader=loader, optim_wrapper=optim(wrapper=wrapper, variant='sgd', lr=1e-2))
+                      train_dataloader=loader,
+                      optim_wrapper=optim(wrapper=wrapper, variant='sgd', lr=1e-2))
     run.train()
     masked = static_copy(run.model.architecture).eval()
     fix_bits(masked)
