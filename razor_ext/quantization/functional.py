@@ -184,10 +184,10 @@ class _PowerRound(torch.autograd.Function):
         grad_q_m = _dot(g, at_q_m, q_m) * t * q_m ** (t - 1)
         # Any finite logarithm will do at x = 0, where c is 0.
         log = limited.abs_().clamp_(min=torch.finfo(limited.dtype).tiny).log_()
-        grad_t = _dot(g, log.mul_(clipped), t)
+        grad_t = _dot(g, log.mul_(clipped), d)  # shared: channels add up, each by its scale
         grad_x = torch.addcmul(g, g * side, side, value=-1).to(grad.dtype)
         scales = _scaled(grad_scale, grad_d, grad_q_m, grad_t)
-        return grad_x, *scales[:2], scales[2].view_as(t), None, None
+        return grad_x, *scales[:2], scales[2].sum_to_size(t.shape), None, None
 
 
 def _trains(*tensors: Tensor | None) -> bool:
