@@ -18,7 +18,11 @@ class PartLinear(nn.Module):
         in_channels (int): Input channels i, shared by all parts.
         out_channels (int): Output channels o, shared by all parts.
         normalize (bool): Divide every column of every matrix by its L2 norm before use.
+
+    Attributes:
+        channel_dim (int): Dimension of the input that holds the channels.
     """
+    channel_dim = 1
 
     def __init__(self, num_parts: int, in_channels: int, out_channels: int,
                  normalize: bool = False) -> None:
