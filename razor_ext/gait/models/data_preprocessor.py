@@ -53,11 +53,16 @@ class GaitDataPreprocessor(BaseDataPreprocessor):
         return frames.repeat(1, repeats, 1, 1) if repeats > 1 else frames
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Collate ``dict(inputs=[[1, s, h, w], ...], data_samples=[...])`` onto the device."""
-        samples = list(data['data_samples'])
-        names = [sample.get('path', f'sequence {i}') for i, sample in enumerate(samples)]
+        """Collate ``dict(inputs=[[1, s, h, w], ...], data_samples=[...])`` onto the device.
+
+        Inputs may be a batch ``[n, 1, s, h, w]``, and data samples None, as MMRazor's tools give.
+        """
+        samples = data.get('data_samples')
+        samples = None if samples is None else list(samples)
+        names = [f'sequence {i}' for i in range(len(data['inputs']))] if samples is None else [
+            sample.get('path', f'sequence {i}') for i, sample in enumerate(samples)]
         frames = [self._check(x, name) for x, name in zip(data['inputs'], names)]
-        for sample, x in zip(samples, frames):
+        for sample, x in zip(samples or (), frames):
             sample.set_metainfo({'num_frames': x.shape[1]})
         equal = len({x.shape[1] for x in frames}) == 1
         inputs = torch.stack(frames) if equal else torch.cat(frames, dim=1)[None]
