@@ -45,6 +45,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--parent', metavar='ONNX',
                         help='refuse a result slower than this file on one thread (with --quant, '
                         'default: the float file of the same structure)')
+    parser.add_argument('--test', action='store_true',
+                        help='also run the test set of the model config through torch and through '
+                        'each file')
     parser.add_argument('--compare-static', action='store_true',
                         help="with --quant: compare with ONNX Runtime's static int8")
     parser.add_argument('--force', action='store_true', help='accept a slower result')
@@ -67,7 +70,7 @@ def main() -> None:
             test_images=args.test_img, work_dir=args.work_dir, device=args.device,
             dump_info=args.dump_info, show=args.show, parity_threshold=args.parity_threshold,
             rounds=args.rounds, quant=args.quant, calibration_images=args.calib_img,
-            calibration_config=args.calib_dataset_cfg, parent=args.parent,
+            calibration_config=args.calib_dataset_cfg, parent=args.parent, test=args.test,
             compare_static=args.compare_static, force=args.force)
         deploy(deploy_cfg, model_cfg, args.checkpoint, args.img, options)
     except (AuditError, DeployError, ParityError, QuantFileError, SubnetError) as error:

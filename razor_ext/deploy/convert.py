@@ -110,7 +110,8 @@ class Conversion:
             samples: How many.
 
         Returns:
-            Batches of about `samples` inputs in all.
+            At least `samples` inputs where there are so many, one by one: a file may take no
+            larger batch.
 
         Raises:
             DeployError: If the config has no ``val_dataloader``.
@@ -118,11 +119,10 @@ class Conversion:
         dataloader = Config.fromfile(config).get('val_dataloader')
         if dataloader is None:
             raise DeployError(f'calibration config {config!r} has no `val_dataloader`')
-        inputs, seen = [], 0
+        inputs: list[torch.Tensor] = []
         for batch in task.build_dataloader(dataloader):
-            inputs.append(model.data_preprocessor(batch, False)['inputs'])
-            seen += len(inputs[-1])
-            if seen >= samples:
+            inputs.extend(model.data_preprocessor(batch, False)['inputs'].split(1))
+            if len(inputs) >= samples:
                 break
         return inputs
 

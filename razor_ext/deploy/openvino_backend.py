@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
+from mmdeploy.backend.base import BaseWrapper
 
 from .errors import DeployError
 
@@ -38,6 +40,26 @@ def convert(onnx_file: Path, folder: Path) -> list[str]:
     return [os.fspath(xml), os.fspath(xml.with_suffix('.bin'))]
 
 
+class Wrapper(BaseWrapper):
+    """What MMDeploy's backend models call; its own wrapper needs an interface that is gone.
+
+    Args:
+        xml: File written by :func:`convert`.
+        output_names: Outputs in order.
+    """
+
+    def __init__(self, xml: str | os.PathLike, output_names: Sequence[str]) -> None:
+        super().__init__(output_names)
+        self._model = _compile(xml)
+
+    def forward(self, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Run a model of one input."""
+        (batch,) = inputs.values()
+        result = self._model([batch.cpu().numpy()])
+        return {name: torch.from_numpy(np.array(result[output]))
+                for name, output in zip(self.output_names, self._model.outputs)}
+
+
 def run(xml: str | os.PathLike, inputs: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
     """Run a model of one input on the CPU, in float32 where it is not on integers.
 
@@ -48,8 +70,11 @@ def run(xml: str | os.PathLike, inputs: Sequence[np.ndarray]) -> list[list[np.nd
     Returns:
         Per batch, the outputs in order.
     """
-    openvino = _import_openvino()
-    model = openvino.Core().compile_model(os.fspath(xml), 'CPU',
-                                          {'INFERENCE_PRECISION_HINT': 'f32'})
+    model = _compile(xml)
     return [[np.array(result[output]) for output in model.outputs]
             for result in (model([batch]) for batch in inputs)]
+
+
+def _compile(xml: str | os.PathLike):
+    return _import_openvino().Core().compile_model(os.fspath(xml), 'CPU',
+                                                   {'INFERENCE_PRECISION_HINT': 'f32'})

@@ -12,6 +12,7 @@ import torch
 from mmdeploy.utils import Backend
 from mmengine.config import Config
 from mmengine.logging import MMLogger
+from torch import nn
 
 from razor_ext.engine.atomic import write_json
 
@@ -19,6 +20,7 @@ from .checks import check_files
 from .convert import Conversion, check_openvino, check_parity
 from .counts import count_onnx, count_torch
 from .errors import DeployError
+from .evaluate import as_deployed, evaluate, evaluate_file
 from .parity import require
 from .quantized import QuantizedExport, quantize_export
 from .report import (
@@ -49,6 +51,7 @@ class DeployOptions:
         calibration_images: Images that show the ranges between quantized layers.
         calibration_config: Config with a ``val_dataloader`` to calibrate on instead.
         parent: ONNX file that the result must not be slower than.
+        test: Also run the test set of the model config through torch and through each file.
         compare_static: Also make ONNX Runtime's static int8 of the float file, to compare with.
         force: Accept a result slower than its parent.
     """
@@ -65,6 +68,7 @@ class DeployOptions:
     calibration_images: Sequence[str] = ()
     calibration_config: str | None = None
     parent: str | None = None
+    test: bool = False
     compare_static: bool = False
     force: bool = False
 
@@ -164,6 +168,8 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
                 name: [row.as_dict() for row in check_parity(reference, path, inputs)]
                 for name, path in files.items() if quantized and name in ('onnx', 'static')},
             'quantization': _describe_quantization(quantized, inputs),
+            'accuracy': _accuracy(conversion, reference, quantized, files, backend_files)
+            if options.test else {},
             'latency': measure(files, inputs[0], options.rounds),
             'environment': describe_environment()}
         if not options.force:
@@ -189,15 +195,27 @@ def _describe_quantization(quantized: QuantizedExport | None,
     return {**quantized.as_dict(), **bit_operations(quantized.reference, inputs[0])}
 
 
+def _accuracy(conversion: Conversion, reference: nn.Module, quantized: QuantizedExport | None,
+              files: Mapping[str, Path], backend_files: Sequence[str]) -> dict[str, dict]:
+    """Metrics by what was tested; torch predicts in a single pass as the files do."""
+    config = conversion.model_cfg
+    found = {'torch': evaluate(as_deployed(reference), config)}
+    if quantized:
+        found['fake_quantization'] = evaluate(as_deployed(quantized.reference), config)
+    tested = {name: path for name, path in files.items() if name != 'parent'}
+    if conversion.backend is Backend.OPENVINO:
+        tested['openvino'] = backend_files[0]
+    return {**found, **{name: evaluate_file(conversion.deploy_cfg, config, path)
+                        for name, path in tested.items()}}
+
+
 def _draw(conversion: Conversion, task, reference, backend_files, image: str, folder: Path,
           show: bool) -> None:
     """Draw the predictions of the exported and of the torch model, as MMDeploy's tool does."""
-    if getattr(reference, 'test_cfg', None):
-        reference.test_cfg['flip_test'] = False  # the exported graph is a single pass
     backend = conversion.backend.value
     exported = task.build_backend_model(
         backend_files, data_preprocessor_updater=task.update_data_preprocessor)
-    for name, model in ((backend, exported), ('pytorch', reference)):
+    for name, model in ((backend, exported), ('pytorch', as_deployed(reference))):
         batch, _ = task.create_input(image)
         with torch.no_grad():
             result = model.test_step(batch)[0]

@@ -117,6 +117,7 @@ def format_report(report: Mapping) -> str:
                        *(errors.get((output, name), '') for name in columns)])
     if report['quantization']:
         _add_quantization(table, report['quantization'], len(columns))
+    _add_accuracy(table, report.get('accuracy') or {}, columns)
     table.align[''] = 'l'
     return table.get_string() + '\nspreads are minimum / median / maximum'
 
@@ -136,3 +137,16 @@ def _add_quantization(table: PrettyTable, figures: Mapping, columns: int) -> Non
             f'{max(row["torch"] or 0 for row in rows):.2f}')
     add('bit operations (G)', f'{figures["bops"] / 1e9:.2f}')
     add('bit operations, share of float', f'{figures["relative_bops"]:.2%}')
+
+
+def _add_accuracy(table: PrettyTable, accuracy: Mapping[str, Mapping], columns: list[str]) -> None:
+    """Rows of every metric; COCO's -1 says that there is nothing of that size."""
+    beside = {'fake_quantization': 'fake quantization in torch', 'openvino': "OpenVINO's file"}
+    metrics = [name for name, value in accuracy.get('torch', {}).items() if value != -1]
+    for metric in metrics:
+        table.add_row([metric, *(f'{accuracy[name][metric]:.4f}' if name in accuracy else ''
+                                 for name in columns)])
+    for name, words in beside.items():
+        for metric in metrics[:1] if name in accuracy else ():
+            table.add_row([f'{metric} of {words}', *[''] * (len(columns) - 1),
+                           f'{accuracy[name][metric]:.4f}'])
