@@ -4,24 +4,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmrazor.registry import MODELS
 from torch import nn
 
-from razor_ext.engine.atomic import atomic_write
-from razor_ext.quantization import QuantizedLayerInfo, count_costs, save_quant, summarize_costs
-from razor_ext.subnet import dump_subnet
+from razor_ext.quantization import QuantizedLayerInfo, count_costs, summarize_costs
+from razor_ext.subnet.export import write_compressed
 from razor_ext.subnet.rebuild import UnprunedError, build_demo_input, load_sliced, read_state
 from razor_ext.subnet.slicing import static_copy
 
 from .geta.algorithm import GETA
 from .geta.export import check_target, compress
 from .group_fisher.algorithm import GroupFisherAlgorithm
-from .group_fisher.sub_models import GroupFisherSubModel
+from .group_fisher.graph_export import sliced_copy
+from .group_fisher.graph_mutator import GraphGroupFisherMutator
+from .group_fisher.sub_models import GroupFisherSubModel, load_pruned_weights
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,7 @@ class Extracted:
 
     def write(self, folder: str | os.PathLike) -> None:
         """Write fix_subnet.json, quant.json (if quantized) and compressed.pth."""
-        folder = Path(folder)
-        with atomic_write(folder / 'compressed.pth') as temporary:
-            torch.save({'state_dict': self.model.state_dict(), 'meta': {}}, temporary)
-        if self.infos:
-            save_quant(folder / 'quant.json', self.model, self.infos)
-        dump_subnet(self.structure, folder / 'fix_subnet.json')
+        write_compressed(self.model, self.structure, folder, self.infos or None)
 
     def costs(self) -> dict[str, dict[str, float]]:
         """Return the `summarize_costs` of 'dense' and 'compressed'."""
@@ -86,6 +80,11 @@ def _extract_geta(model: Mapping, checkpoint: str) -> Extracted:
 def _extract_group_fisher(model: Mapping, checkpoint: str) -> Extracted:
     algorithm = MODELS.build(model)
     algorithm.init_cfg = dict(type='Pretrained', checkpoint=checkpoint)
+    if isinstance(algorithm.mutator, GraphGroupFisherMutator):
+        load_pruned_weights(algorithm)
+        return Extracted(sliced_copy(algorithm), algorithm.mutator.counts(), [],
+                         _dense(model['architecture']),
+                         algorithm.mutator.demo_data(algorithm.architecture))
     sliced = static_copy(GroupFisherSubModel(algorithm)).eval()
     shape = algorithm.mutator.parse_cfg.get('demo_input') or (1, 3, 224, 224)
     return Extracted(sliced, algorithm.mutator.counts(), [], _dense(model['architecture']),

@@ -109,3 +109,22 @@ def polynomials(flow: Flow, blocks: Sequence[Block], parameters: Mapping[str, tu
         dims = flow.leaves[name].dims
         params.add(1, [row(flow, axis, size) for axis, size in zip(dims, shape)])
     return macs, params
+
+
+#: Operators whose results `activations` counts.
+PRODUCTS = frozenset(('convolution', '_convolution', 'mm', 'bmm', 'addmm', 'baddbmm', 'linear'))
+
+
+def activations(flow: Flow, blocks: Sequence[Block]) -> Polynomial:
+    """Build the number of elements that convolutions and matrix products return.
+
+    Args:
+        flow: A finished pass.
+        blocks: The units, in order.
+    """
+    row, total = size_rows(blocks), Polynomial(len(blocks))
+    for call in flow.program.calls:
+        if call.name in PRODUCTS:
+            value = flow.values[call.outputs[0]]
+            total.add(1, [row(flow, axis, size) for axis, size in zip(value.dims, value.shape)])
+    return total

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from .accounting import Polynomial, polynomials
+from .accounting import Polynomial, activations, polynomials
 from .errors import NothingToPruneError
 from .flow import Flow
 from .naming import name_blocks
@@ -76,6 +76,7 @@ class ChannelGraph:
     def _finish(self) -> None:
         blocks = [block for _, block in self._named]
         self._macs, self._params = polynomials(self.flow, blocks, self._shapes)
+        self._activations: Polynomial | None = None
         full = np.array([len(block.roots) for block in blocks], np.int64)
         self.total_macs, self.total_params = self._macs(full), self._params(full)
         self.units: list[ChannelUnit] = []
@@ -128,6 +129,13 @@ class ChannelGraph:
     def params(self, keep_counts: Mapping[str, int]) -> int:
         """Number of parameters with some channels left; see `macs`."""
         return self._params(self._counts(keep_counts))
+
+    def activations(self, keep_counts: Mapping[str, int]) -> int:
+        """Elements that convolutions and matrix products return for the traced input; see `macs`.
+        """
+        if self._activations is None:
+            self._activations = activations(self.flow, [block for _, block in self._named])
+        return self._activations(self._counts(keep_counts))
 
     def polynomial(self, kind: str) -> Polynomial:
         """The 'macs' or 'params' polynomial itself, over counts in the order of `units`."""

@@ -3,17 +3,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
-import torch
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from razor_ext.algorithms.errors import TargetMissedError
-from razor_ext.engine.atomic import atomic_write
 from razor_ext.graph import slice_model
-from razor_ext.quantization import fix_bits, quantizer_handles, remove_quantizers, save_quant
-from razor_ext.subnet import dump_subnet
+from razor_ext.quantization import fix_bits, quantizer_handles, remove_quantizers
+from razor_ext.subnet.export import write_compressed
 from razor_ext.subnet.slicing import slice_quantized, static_copy
 
 from .algorithm import GETA
@@ -133,12 +129,7 @@ def compress(algorithm: GETA, model: nn.Module, pruned: Tensor) -> Compressed:
     return Compressed(sliced.eval(), {name: int(mask.sum()) for name, mask in keep.items()})
 
 
-def write_compressed(compressed: Compressed, algorithm: GETA, folder: str | os.PathLike) -> None:
-    """Write fix_subnet.json, quant.json (if quantized) and compressed.pth, each whole or not."""
-    folder = Path(folder)
-    with atomic_write(folder / 'compressed.pth') as temporary:
-        torch.save({'state_dict': compressed.model.state_dict(), 'meta': {}}, temporary)
-    if algorithm.quant_config is not None:
-        save_quant(folder / 'quant.json', compressed.model, algorithm.quant_infos)
-    dump_subnet(compressed.counts, folder / 'fix_subnet.json')
-    print_log(f'the sliced model is in {folder / "compressed.pth"}', logger='current')
+def write_files(compressed: Compressed, algorithm: GETA, folder: str | os.PathLike) -> None:
+    """Write fix_subnet.json, quant.json (if quantized) and compressed.pth."""
+    infos = None if algorithm.quant_config is None else algorithm.quant_infos
+    write_compressed(compressed.model, compressed.counts, folder, infos)

@@ -18,7 +18,7 @@ from razor_ext.quantization import CalibrationHook, quantizer_handles
 
 from .algorithm import GETA
 from .costs import StructureCosts, mean_bits, present_bits
-from .export import check_target, compress, finished_copy, write_compressed
+from .export import check_target, compress, finished_copy, write_files
 from .projection import BitBank
 from .sparse_optimizer import GroupSparseOptimizer
 from .stages import BitRange, StagePlan
@@ -122,7 +122,7 @@ class GETAHook(Hook):
         model = finished_copy(algorithm, averages[0].state_dict() if averages else None)
         pruned = check_target(algorithm, model)
         if is_main_process():
-            write_compressed(compress(algorithm, model, pruned), algorithm, runner.work_dir)
+            write_files(compress(algorithm, model, pruned), algorithm, runner.work_dir)
 
     def _averaged(self, runner: Runner) -> list[tuple]:
         """Groups and quantizers of every averaged model."""

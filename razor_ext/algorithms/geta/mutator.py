@@ -10,6 +10,7 @@ from torch import nn
 
 from razor_ext.graph import ChannelGraph, ChannelUnit, analyze
 from razor_ext.subnet.rebuild import build_demo_input
+from razor_ext.subnet.templates import choice_template, config_template
 
 from .groups import GroupIndex
 from .targets import Divisor
@@ -74,7 +75,7 @@ class GETAMutator:
     @property
     def choice_template(self) -> dict[str, int]:
         """Channels of every unit before pruning, the form of fix_subnet.json."""
-        return {unit.name: unit.num_channels for unit in self.mutable_units}
+        return choice_template(self.mutable_units)
 
     def config_template(self, with_channels: bool = False, with_unit_init_args: bool = False
                         ) -> dict[str, dict]:
@@ -84,17 +85,7 @@ class GETAMutator:
             with_channels: with the parameters of every unit.
             with_unit_init_args: with the number of channels.
         """
-        template: dict[str, dict] = {}
-        for unit in self.mutable_units:
-            entry = template[unit.name] = {}
-            if with_unit_init_args:
-                entry['init_args'] = dict(num_channels=unit.num_channels)
-            if with_channels:
-                entry['channels'] = {
-                    f'{key}_related': [dict(name=m.name, dim=m.dim) for m in unit.members
-                                       if m.role == role]
-                    for key, role in (('output', 'out'), ('input', 'in'))}
-        return template
+        return config_template(self.mutable_units, with_channels, with_unit_init_args)
 
     def group_index(self, architecture: nn.Module) -> GroupIndex:
         """Return the groups of the parameters of a model of the analysed structure."""

@@ -9,11 +9,10 @@ from mmengine import MessageHub
 from mmengine.model import BaseModel, MMDistributedDataParallel, revert_sync_batchnorm
 from mmengine.optim import OptimWrapper
 from mmrazor.models.algorithms.base import BaseAlgorithm
-from mmrazor.models.task_modules.demo_inputs import DefaultDemoInput
-from mmrazor.registry import MODEL_WRAPPERS, MODELS, TASK_UTILS
+from mmrazor.registry import MODEL_WRAPPERS, MODELS
 from torch import Tensor, nn
 
-from .mutator import GroupFisherChannelMutator
+from .decisions import PruningDecisions
 from .selection import PruneSchedule
 
 
@@ -38,7 +37,7 @@ class GroupFisherAlgorithm(BaseAlgorithm):
 
     def __init__(self,
                  architecture: BaseModel | dict,
-                 mutator: GroupFisherChannelMutator | dict | None = None,
+                 mutator: PruningDecisions | dict | None = None,
                  interval: int = 10,
                  target_flop_ratio: float | None = None,
                  prune_begin: float = 0.0,
@@ -69,17 +68,12 @@ class GroupFisherAlgorithm(BaseAlgorithm):
         """Learn how FLOPs follow from the channel counts, on one sample.
 
         Args:
-            demo_input: makes the sample; None for the analyzer's.
+            demo_input: makes the sample; None for the one that the units were found with.
 
         Raises:
             ValueError: the target lies below what pruning can reach.
         """
-        if demo_input is None:
-            parse_cfg = self.mutator.parse_cfg
-            shape = parse_cfg.get('demo_input') if isinstance(parse_cfg, Mapping) else None
-            demo_input = TASK_UTILS.build(shape) if isinstance(shape, Mapping) \
-                else DefaultDemoInput(shape or (1, 3, 224, 224))
-        data = demo_input.get_data(self.architecture)
+        data = self.mutator.sample_maker(demo_input).get_data(self.architecture)
         device = next(self.architecture.parameters()).device
         data = BaseModel.cast_data(self.data_preprocessor, data) if device.type != 'cpu' else data
         forward: Callable[[], Any] = (lambda: self.architecture(**data)) \
@@ -93,6 +87,11 @@ class GroupFisherAlgorithm(BaseAlgorithm):
                     f'its smallest {smallest:.4f} of the FLOPs are left (divisor '
                     f'{self.mutator.divisor}, min_ratio {self.mutator.min_ratio}). Raise the '
                     'target, or lower divisor or min_ratio')
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the architecture as it is pruned."""
+        self.mutator.hold_structure()
+        return super().forward(*args, **kwargs)
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """Train one iteration and prune if it is time to.
@@ -119,7 +118,9 @@ class GroupFisherAlgorithm(BaseAlgorithm):
             Losses to log.
         """
         if self._finished:
-            return step(data, optim_wrapper)
+            losses = step(data, optim_wrapper)
+            self.mutator.hold_structure()
+            return losses
         if self.mutator.resource is None:
             self.measure_resource()
         self.mutator.start_record_info()
@@ -128,6 +129,7 @@ class GroupFisherAlgorithm(BaseAlgorithm):
         scale = scaler.get_scale() if scaler is not None else 1.0
         losses = step(data, optim_wrapper)
         self.mutator.end_record_info()
+        self.mutator.hold_structure()
         self.mutator.update_imp(_num_samples(data), scale)
         self.mutator.reset_recorded_info()
         self._prune_if_due()

@@ -1,8 +1,4 @@
-"""Dynamic layers that gather Fisher statistics while the gradient passes.
-
-MMRazor keeps every layer input and its gradient until the end of a step. Here the product is
-reduced when the gradient arrives, in float32: nothing is kept, and half precision cannot overflow.
-"""
+"""Dynamic layers that gather Fisher statistics while the gradient passes."""
 from __future__ import annotations
 
 from typing import Any
@@ -14,21 +10,7 @@ from mmrazor.models.architectures import dynamic_ops
 from torch import Tensor, nn
 
 from .channel_index import ChannelIndexMixin, select
-
-
-class _FisherTap(torch.autograd.Function):
-    """Identity whose backward hands input and gradient to a layer."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, layer: FisherMixin) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.layer = layer
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        ctx.layer.add_fisher(ctx.saved_tensors[0], grad)
-        return grad, None
+from .taps import FisherTap, contributions
 
 
 class KeepParametersMixin(ChannelIndexMixin):
@@ -77,16 +59,13 @@ class FisherMixin(KeepParametersMixin):
             x: input [N, ..., C, ...].
             grad: gradient of the loss to it, same shape.
         """
-        product = x.float() * grad.float()
-        dim = self.channel_dim % x.dim()
-        others = [i for i in range(1, x.dim()) if i != dim]
-        rows = product.sum(others) if others else product
+        rows = contributions(x, grad, self.channel_dim)
         self.fisher = rows if self.fisher is None else self.fisher + rows
 
     def forward(self, x: Tensor) -> Tensor:
         """Forward of the dynamic layer, tapped while recording."""
         if self.recording and torch.is_grad_enabled() and x.requires_grad:
-            x = _FisherTap.apply(x, self)
+            x = FisherTap.apply(x, self.add_fisher)
         return super().forward(x)
 
 

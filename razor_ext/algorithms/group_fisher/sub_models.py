@@ -25,6 +25,7 @@ from razor_ext.subnet.model import pads_to
 from razor_ext.subnet.rebuild import UnprunedError
 
 from .algorithm import GroupFisherAlgorithm
+from .mutator import GroupFisherChannelMutator
 
 
 def load_pruned_weights(algorithm: GroupFisherAlgorithm) -> None:
@@ -97,8 +98,11 @@ def GroupFisherSubModel(algorithm: GroupFisherAlgorithm | dict, divisor: int = 1
         algorithm = MODELS.build(algorithm)
     if not isinstance(algorithm, GroupFisherAlgorithm):
         raise TypeError(f'algorithm must be a GroupFisherAlgorithm, got {type(algorithm).__name__}')
-    load_pruned_weights(algorithm)
     mutator = algorithm.mutator
+    if not isinstance(mutator, GroupFisherChannelMutator):
+        raise TypeError(f'units of a {type(mutator).__name__} have no dynamic layers: finetune the '
+                        'compressed.pth and fix_subnet.json of its run as a CompressedModel')
+    load_pruned_weights(algorithm)
     check_divisor(divisor, {unit.name: unit.num_channels for unit in mutator.mutable_units})
     structure = mutator.counts()
     model = algorithm.architecture

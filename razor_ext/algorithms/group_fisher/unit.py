@@ -10,6 +10,7 @@ from mmrazor.models.mutables import MutableChannelContainer
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
+from .decisions import FisherUnit
 from .ops import (
     FisherMixin,
     GroupFisherBatchNorm2d,
@@ -31,7 +32,7 @@ DYNAMIC_LAYERS: dict[type[nn.Module], type[nn.Module]] = {
 
 
 @MODELS.register_module(force=True)
-class GroupFisherChannelUnit(upstream.GroupFisherChannelUnit):
+class GroupFisherChannelUnit(FisherUnit, upstream.GroupFisherChannelUnit):
     """Channel unit of GroupFisher, https://arxiv.org/abs/2108.00708.
 
     Args:
@@ -97,17 +98,3 @@ class GroupFisherChannelUnit(upstream.GroupFisherChannelUnit):
         info = total.new_zeros(self.num_channels)
         info[self.mutable_channel.current_mask] = total.square().sum(0)
         return info
-
-    def importance(self) -> Tensor:
-        """Return the importance of every channel [num_channels], infinite where already pruned."""
-        pruned = ~self.mutable_channel.current_mask
-        return self.normalized_fisher_info.masked_fill(pruned, float('inf'))
-
-    def prune_lowest(self, count: int) -> None:
-        """Mask the active channels of lowest importance.
-
-        Args:
-            count: how many.
-        """
-        order = self.importance().argsort(stable=True)[:count]
-        self.mutable_channel.mask.index_fill_(0, order, 0.0)
