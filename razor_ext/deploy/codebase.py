@@ -83,6 +83,17 @@ class ModelCompress(BaseTask):
         super().__init__(model_cfg, deploy_cfg, device, experiment_name)
         self.base_task = build_task_processor(architecture_config(model_cfg), deploy_cfg, device)
 
+    @property
+    def drawable(self) -> bool:
+        """Whether predictions can be drawn on the input."""
+        return getattr(self.base_task, 'drawable', True)
+
+    def prepare_reference(self, model: nn.Module) -> None:
+        """Make the torch model give what is deployed, as the architecture's task does."""
+        prepare = getattr(self.base_task, 'prepare_reference', None)
+        if prepare is not None:
+            prepare(model)
+
     def build_pytorch_model(self, model_checkpoint: str | None = None,
                             cfg_options: dict | None = None, **kwargs) -> nn.Module:
         """Build the sliced model and load its checkpoint.
