@@ -39,7 +39,7 @@ optim_wrapper = dict(
 
 custom_hooks = [dict(type='mmrazor.CompressedModelHook')]
 
-max_iters = 100
+max_iters = 60
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-param_scheduler = dict(milestones=[70])
+param_scheduler = dict(milestones=[42])
 default_hooks = dict(checkpoint=dict(interval=max_iters))

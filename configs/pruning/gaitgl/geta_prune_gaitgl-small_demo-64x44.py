@@ -62,7 +62,7 @@ optim_wrapper = dict(
 geta_hooks = _base_.geta_hooks
 custom_hooks = geta_hooks
 
-max_iters = 200
+max_iters = 120
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-param_scheduler = dict(milestones=[140, 180])
+param_scheduler = dict(milestones=[84, 108])
 default_hooks = dict(checkpoint=dict(interval=max_iters))
