@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from gait_compression import FAMILIES, ROOT, STAGES, load, train, write_silhouettes
+from gait_compression import FAMILIES, ROOT, STAGES, load, plain_text, train, write_silhouettes
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmrazor.registry import MODELS
@@ -34,6 +34,7 @@ def _once():
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         memoize_analysis(patch.setattr)
+        patch.setattr(Config, 'pretty_text', property(plain_text))
         yield
 
 

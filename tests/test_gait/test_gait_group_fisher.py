@@ -1,4 +1,4 @@
-"""GroupFisher on gait models by the shipped configs; its statistics are those of whole sequences."""
+"""GroupFisher on gait models by the shipped configs; its statistics are those of sequences."""
 from __future__ import annotations
 
 import json
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from gait_compression import FAMILIES, load, train, write_silhouettes
+from gait_compression import FAMILIES, load, plain_text, train, write_silhouettes
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmrazor.registry import MODELS
 from tiny_geta import memoize_analysis
@@ -24,6 +25,7 @@ def _once():
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         memoize_analysis(patch.setattr)
+        patch.setattr(Config, 'pretty_text', property(plain_text))
         yield
 
 
