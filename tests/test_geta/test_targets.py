@@ -110,6 +110,27 @@ def test_cost_is_met_and_no_group_could_have_stayed(seed, ratio, divisor, period
         assert slack > ratio * target.dense
 
 
+@given(st.integers(0, 10 ** 6), st.sampled_from([1, 4]))
+@settings(max_examples=30, deadline=None)
+def test_order_is_by_score_per_cost_saved(seed, divisor):
+    """With equal scores the dear channels go first, and what saves nothing stays."""
+    def cost(keep):
+        return 9. * keep['dear'] + keep['cheap'] + 1.
+
+    rng = np.random.default_rng(seed)
+    scores = np.concatenate([rng.uniform(.9, 1., 16), rng.uniform(.9, 1., 16), np.full(16, .1)])
+    chooser = Chooser(['dear', 'cheap', 'free'], [16, 16, 16], divisor)
+    left = {}
+    for per_cost in (True, False):
+        target = CostTarget(0.5, cost, per_cost=per_cost)
+        target.prepare(chooser)
+        chosen = target.choose(chooser, scores, np.zeros(48, bool), 0, 1)
+        left[per_cost] = chooser.keep_counts(chosen)
+        assert cost(left[per_cost]) <= 0.5 * cost({'dear': 16, 'cheap': 16})
+    assert left[True]['cheap'] == left[True]['free'] == 16 and left[True]['dear'] < 16
+    assert left[False]['dear'] >= left[True]['dear'] and left[False]['free'] == 16
+
+
 def test_errors_name_the_reachable_figure():
     chooser = Chooser(['a', 'b'], [8, 8], divisor=4)
     with pytest.raises(ValueError, match=r'most: 8'):

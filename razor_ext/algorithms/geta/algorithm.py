@@ -121,8 +121,8 @@ class GETA(BaseAlgorithm):
         if kind == 'bops':
             costs, bits = StructureCosts(self.architecture, self.mutator), self.most_bits()
             return CostTarget(ratio, lambda counts: costs.summary(counts, bits)['bops'],
-                              reference=graph.total_macs * 1024.)
-        return CostTarget(ratio, graph.macs if kind == 'macs' else graph.params)
+                              reference=graph.total_macs * 1024., **options)
+        return CostTarget(ratio, graph.macs if kind == 'macs' else graph.params, **options)
 
     def init_weights(self) -> None:
         """Load or make the dense weights; the teacher takes the same."""
@@ -173,12 +173,11 @@ def _quant_config(quant: Mapping[str, Any] | None) -> tuple[QuantConfig | None, 
 def _check_target(target: dict[str, Any] | None, quant: QuantConfig | None) -> None:
     if target is None:
         return
-    allowed = {'kind', 'ratio'}
-    if target.get('kind') == 'sparsity':
-        allowed.add('on_unreachable')
-    if target.get('kind') not in TARGETS or set(target) - allowed or 'ratio' not in target:
+    option = 'on_unreachable' if target.get('kind') == 'sparsity' else 'per_cost'
+    if (target.get('kind') not in TARGETS or set(target) - {'kind', 'ratio', option}
+            or 'ratio' not in target):
         raise ValueError(f'target={target}: give kind (one of {", ".join(TARGETS)}) and ratio, and '
-                         "for kind='sparsity' on_unreachable if needed")
+                         f'{option} if needed')
     if target['kind'] == 'bops' and quant is None:
         raise ValueError("target kind='bops' without quant: without quantizers BOPs are MACs times "
                          "1024; set quant, or kind='macs'")

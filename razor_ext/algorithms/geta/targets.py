@@ -139,11 +139,32 @@ class Chooser:
             room -= len(chunk)
         return chosen
 
+    def savings(self, pruned: np.ndarray, cost: Cost) -> np.ndarray:
+        """What one more pruned channel of each unit saves: the mean over its next allowed step.
+
+        Args:
+            pruned: Bool [G], pruned earlier.
+            cost: Figure of a structure, from channels kept per unit.
+
+        Returns:
+            Float [G], the same for all groups of a unit; 0 for a unit at its floor.
+        """
+        counts = self.keep_counts(pruned)
+        now, saved = cost(counts), np.zeros(self.num_groups)
+        for u, (name, size) in enumerate(zip(self.names, self.sizes)):
+            gone = size - counts[name]
+            further = self.options[u][self.options[u] > gone]
+            if further.size:
+                left = {**counts, name: int(size - further[0])}
+                saved[self.starts[u]:self.starts[u + 1]] = (now - cost(left)) / (further[0] - gone)
+        return saved
+
     def choose_cost(self, scores: np.ndarray, pruned: np.ndarray, cost: Cost,
                     limit: float) -> np.ndarray:
         """Choose the fewest groups, in order of score, that bring the cost down to ``limit``.
 
-        The cost must not rise when channels go; the number of evaluations is logarithmic.
+        Those that turn out not to be needed, because a dearer one came after them, stay. The cost
+        must not rise when channels go.
 
         Args:
             scores: Float [G], low is pruned first.
@@ -173,7 +194,23 @@ class Chooser:
                 high = middle
             else:
                 low = middle + 1
-        return after(low) & ~pruned
+        return self._give_back(after(low), chunks[:low], cost, limit) & ~pruned
+
+    def _give_back(self, mask: np.ndarray, chunks: Sequence[np.ndarray], cost: Cost,
+                   limit: float) -> np.ndarray:
+        """Unprune chunks, those of highest score first, while the cost stays within the limit."""
+        full = set()
+        for chunk in reversed(chunks):
+            unit = int(np.searchsorted(self.starts, chunk[0], side='right')) - 1
+            if unit in full:
+                continue
+            mask[chunk] = False
+            if cost(self.keep_counts(mask)) > limit:
+                mask[chunk] = True
+                full.add(unit)
+            if len(full) == len(self.sizes):
+                break
+        return mask
 
 
 def _or_all(values) -> int:
@@ -232,20 +269,26 @@ class SparsityTarget:
 class CostTarget:
     """Prune until a cost (MACs, BOPs, parameters, latency) is at most a share of the dense one.
 
+    Groups go in the order of score per cost saved. By score alone, the many cheap channels of deep
+    layers go first, and far more of them than the target needs.
+
     Args:
         ratio: Share of the dense cost that may be left.
         cost: Exact figure of a structure from channels kept per unit; must not rise when
             channels go.
         reference: Figure that ``ratio`` is a share of; None takes the whole structure's own.
+        per_cost: False for the order of score alone.
 
     Raises:
         ValueError: A ratio outside (0, 1].
     """
 
-    def __init__(self, ratio: float, cost: Cost, reference: float | None = None) -> None:
+    def __init__(self, ratio: float, cost: Cost, reference: float | None = None,
+                 per_cost: bool = True) -> None:
         if not 0. < ratio <= 1.:
             raise ValueError(f'target ratio {ratio}: the share of the cost left lies in (0, 1]')
         self.ratio, self.cost, self.reference = ratio, cost, reference
+        self.per_cost = per_cost
 
     def prepare(self, chooser: Chooser) -> None:
         """Measure the whole structure.
@@ -273,6 +316,9 @@ class CostTarget:
             now = self.limit
         else:
             now = self.dense - (self.dense - self.limit) * (period + 1) / periods
+        if self.per_cost:
+            saved = chooser.savings(pruned, self.cost)
+            scores = np.divide(scores, saved, out=np.full(scores.shape, np.inf), where=saved > 0)
         return chooser.choose_cost(scores, pruned, self.cost, now)
 
 
