@@ -28,9 +28,10 @@ def choose(units: Sequence[ChannelUnit], shares: Sequence[float], seed: int,
         order = torch.randperm(unit.num_channels, generator=generator)
         if where != 'random':
             order = torch.arange(unit.num_channels)
+            order = order.flip(0) if where == 'last' else order
         lost = min(unit.num_channels - 1, max(1, round(unit.num_channels * share)))
         mask = torch.ones(unit.num_channels, dtype=torch.bool)
-        mask[order[-lost:] if where == 'last' else order[:lost]] = False
+        mask[order[:lost]] = False
         if share > 0:
             keep[unit.name] = mask
     return keep

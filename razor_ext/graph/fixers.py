@@ -129,6 +129,15 @@ def fix_gated_attention_unit(module: nn.Module, kept: Kept) -> None:
         2 * module.e if module.attn_type == 'self-attn' else module.e)
 
 
+@register_fixer('mmpose.models.backbones.litehrnet.CrossResolutionWeighting')
+def fix_cross_resolution_weighting(module: nn.Module, kept: Kept) -> None:
+    """`channels` are the widths of the streams whose weights are split apart again."""
+    bounds = torch.tensor([0, *module.channels]).cumsum(0)
+    positions = kept.positions('conv2.conv.weight', 0)
+    counts = torch.searchsorted(positions, bounds).diff()
+    module.channels = type(module.channels)(counts.tolist())
+
+
 @register_fixer('timm.layers.attention.Attention', 'timm.models.vision_transformer.Attention')
 def fix_heads(module: nn.Module, kept: Kept) -> None:
     """Whole heads are removed; the head dimension and the scale made of it stay."""

@@ -72,6 +72,8 @@ class ChannelGraph:
         self._shapes = {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
         self._named = name_blocks(flow, collect(flow, free_outputs))
         self._finish()
+        self.drop({unit.name: 'all its positions go together, and something has to stay'
+                   for unit in self.units if unit.num_channels == 1})
 
     def _finish(self) -> None:
         blocks = [block for _, block in self._named]

