@@ -37,6 +37,9 @@ def parse_args() -> argparse.Namespace:
                         help='runs of the latency measurement, 0 for none (default: 30)')
     parser.add_argument('--quant', metavar='QUANT_JSON',
                         help='quant.json of the run: deploy integers')
+    parser.add_argument('--pack-int4', action='store_true',
+                        help='with --quant: store weights of 4 bits and fewer two to a byte '
+                        '(opset 21); same results, same speed, smaller file')
     parser.add_argument('--calib-img', nargs='+', default=(), metavar='IMG',
                         help='images that show the value ranges between quantized layers '
                         '(default: the test images)')
@@ -69,7 +72,8 @@ def main() -> None:
         options = DeployOptions(
             test_images=args.test_img, work_dir=args.work_dir, device=args.device,
             dump_info=args.dump_info, show=args.show, parity_threshold=args.parity_threshold,
-            rounds=args.rounds, quant=args.quant, calibration_images=args.calib_img,
+            rounds=args.rounds, quant=args.quant, pack_int4=args.pack_int4,
+            calibration_images=args.calib_img,
             calibration_config=args.calib_dataset_cfg, parent=args.parent, test=args.test,
             compare_static=args.compare_static, force=args.force)
         deploy(deploy_cfg, model_cfg, args.checkpoint, args.img, options)

@@ -2,26 +2,18 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx
-import torch
 from mmengine.config import Config
-from mmengine.model import revert_sync_batchnorm
-from torch import nn
 
-from razor_ext.quantization import QuantConfig, calibrate, fix_bits, quantize_model
 from razor_ext.subnet import load_subnet
 
-from .convert import Conversion
 from .counts import count_onnx
 from .errors import DeployError
-from .grids import layer_grids
 from .latency import Spread, time_onnx
-from .qdq import insert_qdq
+from .random_export import export_random
 
 MODES = ('native', 'padded')
 
@@ -91,52 +83,14 @@ def sweep(deploy_cfg: Config, model_cfg: Config, divisors: Sequence[int], folder
             config.model.fix_subnet = round_structure(subnet, divisor) if mode == 'native' \
                 else subnet
             config.model.divisor = 1 if mode == 'native' else divisor
-            for bits, path in _export(deploy_cfg, config, folder, integers,
-                                      f'{mode}_{divisor}').items():
+            for bits, path in export_random(deploy_cfg, config, folder, f'{mode}_{divisor}',
+                                            integers).files.items():
                 key = f'{mode}_{divisor}_{bits}'
                 files[key] = path
                 rows[key] = {'divisor': divisor, 'mode': mode, 'bits': bits, **count_onnx(path)}
     for key, values in time_onnx(files, threads, rounds).items():
         rows[key]['ms'] = Spread.of(values).scaled(1e3).as_dict()
     return list(rows.values())
-
-
-def _export(deploy_cfg: Config, config: Config, folder: Path, integers: bool,
-            name: str) -> dict[int, Path]:
-    checkpoint = folder / f'{name}.pth'
-    conversion = Conversion(copy.deepcopy(deploy_cfg), config, os.fspath(checkpoint))
-    conversion.save_file = f'{name}_32.onnx'
-    task = conversion.build_task()
-    blank = np.random.default_rng(0).integers(0, 255, (64, 48, 3), np.uint8)
-    model = revert_sync_batchnorm(conversion.build_model())
-    _, inputs = task.create_input(blank, data_preprocessor=model.data_preprocessor)
-    _normalize(model, torch.cat([inputs, inputs.flip(-1)]))
-    torch.save({'state_dict': model.state_dict()}, checkpoint)
-    files = {32: conversion.export(blank, folder)}
-    if integers and config.model.divisor == 1:
-        files[8] = folder / f'{name}_8.onnx'
-        onnx.save(_integers(model, files[32], inputs), files[8])
-    checkpoint.unlink()
-    return files
-
-
-def _normalize(model: nn.Module, inputs: torch.Tensor) -> None:
-    """Give the activations of a random model a sensible size."""
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.momentum = 1.0
-    with torch.no_grad():
-        model.train()(inputs, None, mode='tensor')
-    model.eval()
-
-
-def _integers(model: nn.Module, float_file: Path, inputs: torch.Tensor) -> onnx.ModelProto:
-    quantize_model(model, QuantConfig(weight_bits=(8, 8), activation_bits=(8, 8)))
-    calibrate(model, [inputs], run=lambda model, batch: model(batch, None, mode='tensor'))
-    fix_bits(model)
-    graph = onnx.load(float_file)
-    return insert_qdq(graph, layer_grids(model),
-                      [{graph.graph.input[0].name: inputs.numpy()}]).model
 
 
 def best_row(rows: Sequence[Mapping], bits: int) -> Mapping:

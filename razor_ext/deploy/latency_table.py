@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from razor_ext.engine import write_json
+from razor_ext.subnet.latency import FLOAT, INTEGER, LayerShape, layer_shapes
 
 from .errors import DeployError
 from .latency import Spread, time_onnx
@@ -28,34 +29,8 @@ from .latency import Spread, time_onnx
 CANDIDATES = (1, 2, 4, 8, 16, 32)
 #: Channels around the expected width at which a divisor is judged: no power of two apart.
 OFFSETS = (-13, -6, 2, 9)
-
-
-@dataclass(frozen=True)
-class LayerShape:
-    """A convolution, or a linear layer as one of kernel 1.
-
-    Args:
-        inputs: Input channels.
-        outputs: Output channels.
-        kernel: Height and width of the kernel.
-        stride: Vertical and horizontal stride.
-        groups: Groups; as many as channels for a depthwise convolution.
-        size: Height and width of the input.
-    """
-
-    inputs: int
-    outputs: int
-    kernel: tuple[int, int] = (1, 1)
-    stride: tuple[int, int] = (1, 1)
-    groups: int = 1
-    size: tuple[int, int] = (1, 1)
-
-    def key(self, bits: int) -> str:
-        """Entry of a table file."""
-        kernel, stride, size = ('x'.join(map(str, pair))
-                                for pair in (self.kernel, self.stride, self.size))
-        return (f'{self.inputs}>{self.outputs} k{kernel} s{stride} g{self.groups} on {size} '
-                f'at {bits}')
+#: Shares of the widest layer of a kind at which it is measured.
+SHARES = (0.125, 0.25, 0.5, 0.75, 1.0)
 
 
 def hardware_id() -> str:
@@ -91,7 +66,8 @@ def layer_model(shape: LayerShape, bits: int) -> onnx.ModelProto:
                  helper.make_node('Conv', ['xf', 'wf'], ['yf'], **options),
                  helper.make_node('QuantizeLinear', ['yf', 'a', 'm'], ['y'])]
     graph = helper.make_graph(
-        nodes, 'layer', [helper.make_tensor_value_info('x', kind, [1, shape.inputs, *shape.size])],
+        nodes, 'layer', [helper.make_tensor_value_info('x', kind,
+                                                 [shape.batch, shape.inputs, *shape.size])],
         [helper.make_tensor_value_info('y', kind, None)],
         [numpy_helper.from_array(np.asarray(array), name) for name, array in tensors.items()])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)], ir_version=8)
@@ -100,11 +76,16 @@ def layer_model(shape: LayerShape, bits: int) -> onnx.ModelProto:
 def measure_layer(shape: LayerShape, bits: int, rounds: int = 40) -> Spread:
     """Milliseconds of one layer on one thread."""
     kind = np.uint8 if bits <= 8 else np.float32
-    feed = {'x': np.random.default_rng(1).integers(0, 256, (1, shape.inputs, *shape.size)).astype(
-        kind)}
+    values = np.random.default_rng(1).integers(0, 256, (shape.batch, shape.inputs, *shape.size))
+    feed = {'x': values.astype(kind)}
     seconds = time_onnx({'layer': layer_model(shape, bits).SerializeToString()}, 1, rounds,
                         feed=feed)
     return Spread.of(seconds['layer']).scaled(1e3)
+
+
+def _key(shape: LayerShape, bits: int) -> str:
+    """Entry of a table file."""
+    return f'{shape.inputs}>{shape.outputs} {shape.kind} at {bits}'
 
 
 class LatencyTable:
@@ -136,8 +117,8 @@ class LatencyTable:
 
     def milliseconds(self, shape: LayerShape, bits: int) -> float:
         """Least time of a layer; what other programs add to it is not the layer's."""
-        kept = 32 if bits > 8 else 8  # narrower integers run in the same kernels
-        key = shape.key(kept)
+        kept = FLOAT if bits > 8 else INTEGER  # narrower integers run in the same kernels
+        key = _key(shape, kept)
         if key not in self._entries:
             self._entries[key] = self._measure(shape, kept)
         return self._entries[key].min
@@ -184,22 +165,7 @@ def unit_layers(model: nn.Module, units: Sequence,
     Returns:
         Layers by unit name. Grouped convolutions other than depthwise ones are left out.
     """
-    shapes: dict[str, LayerShape] = {}
-
-    def record(name: str) -> Callable:
-        def hook(module: nn.Module, inputs: tuple) -> None:
-            shapes[name] = _shape_of(module, inputs[0])
-        return hook
-
-    handles = [module.register_forward_pre_hook(record(name))
-               for name, module in model.named_modules()
-               if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and
-                                                    module.groups in (1, module.in_channels))]
-    try:
-        forward()
-    finally:
-        for handle in handles:
-            handle.remove()
+    shapes = layer_shapes(model, forward)
     found: dict[str, list[UnitLayer]] = {}
     for unit in units:
         shares: dict[str, dict[int, float]] = {}
@@ -214,12 +180,46 @@ def unit_layers(model: nn.Module, units: Sequence,
     return found
 
 
-def _shape_of(module: nn.Module, x) -> LayerShape:
-    if isinstance(module, nn.Linear):
-        positions = x[0].numel() // module.in_features
-        return LayerShape(module.in_features, module.out_features, size=(positions, 1))
-    return LayerShape(module.in_channels, module.out_channels, tuple(module.kernel_size),
-                      tuple(module.stride), module.groups, tuple(x.shape[2:]))
+def measure_kinds(shapes: Iterable[LayerShape], table: LatencyTable, bits: Sequence[int],
+                  shares: Sequence[float] = SHARES) -> list[dict]:
+    """Measure every kind of layer of a model at a grid of channels.
+
+    Args:
+        shapes: Layers of the whole model.
+        table: Times.
+        bits: Bit widths.
+        shares: Shares of the widest layer of a kind to measure at, ascending, the last one 1.
+
+    Returns:
+        ``kinds`` of a latency file, see `razor_ext.subnet.latency`.
+    """
+    kinds: dict[str, list[LayerShape]] = {}
+    for shape in shapes:
+        kinds.setdefault(shape.kind, []).append(shape)
+    entries = []
+    for kind, layers in kinds.items():
+        inputs, outputs = (_steps(max(getattr(layer, side) for layer in layers), shares)
+                           for side in ('inputs', 'outputs'))
+        for width in bits:
+            if layers[0].depthwise:
+                inputs = []
+                times = [table.milliseconds(dataclasses.replace(
+                    layers[0], inputs=count, outputs=count, groups=count), width)
+                    for count in outputs]
+            else:
+                times = [[table.milliseconds(dataclasses.replace(
+                    layers[0], inputs=before, outputs=after), width) for after in outputs]
+                    for before in inputs]
+            entries.append({'kind': kind, 'bits': width, 'inputs': inputs, 'outputs': outputs,
+                            'ms': times})
+    return entries
+
+
+def _steps(widest: int, shares: Sequence[float]) -> list[int]:
+    """Channels at shares of the widest, multiples of 8 below it: what pruning leaves mostly."""
+    block = 8 if widest >= 16 else 1
+    steps = {max(block, block * round(share * widest / block)) for share in shares[:-1]}
+    return sorted(step for step in steps if step < widest) + [widest]
 
 
 def choose_divisors(layers: Mapping[str, Sequence[UnitLayer]], widths: Mapping[str, int],

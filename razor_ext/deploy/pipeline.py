@@ -15,8 +15,9 @@ from mmengine.logging import MMLogger
 from torch import nn
 
 from razor_ext.engine.atomic import write_json
+from razor_ext.quantization import load_quant
 
-from .checks import check_files
+from .checks import check_files, check_widths
 from .convert import Conversion, check_openvino, check_parity
 from .counts import count_onnx, count_torch
 from .errors import DeployError
@@ -48,6 +49,7 @@ class DeployOptions:
         parity_threshold: Largest error allowed in float, see :attr:`OutputParity.error`.
         rounds: Turns of the latency measurement; 0 leaves it out.
         quant: quant.json of the run, to deploy integers.
+        pack_int4: Store weights of four bits and fewer two to a byte.
         calibration_images: Images that show the ranges between quantized layers.
         calibration_config: Config with a ``val_dataloader`` to calibrate on instead.
         parent: ONNX file that the result must not be slower than.
@@ -65,6 +67,7 @@ class DeployOptions:
     parity_threshold: float = 1e-4
     rounds: int = 30
     quant: str | None = None
+    pack_int4: bool = False
     calibration_images: Sequence[str] = ()
     calibration_config: str | None = None
     parent: str | None = None
@@ -77,8 +80,8 @@ class DeployOptions:
             raise DeployError(f'parity threshold must be positive, got {self.parity_threshold}')
         if self.rounds < 0:
             raise DeployError(f'latency rounds must not be negative, got {self.rounds}')
-        if self.compare_static and not self.quant:
-            raise DeployError('a comparison with static int8 needs --quant')
+        if not self.quant and (self.compare_static or self.pack_int4):
+            raise DeployError('--compare-static and --pack-int4 must have --quant')
         if self.parent and not self.rounds:
             raise DeployError('a comparison with --parent must have --rounds of at least 1')
 
@@ -108,16 +111,21 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
     images = list(options.test_images) or [image]
     check_files(image=image, quantization_file=options.quant, parent=options.parent,
                 calibration_config=options.calibration_config,
-                **{f'test_image_{i}': path for i, path in enumerate(images)})
+                **{f'test_image_{i}': path for i, path in enumerate(images)},
+                **{f'calibration_image_{i}': path
+                   for i, path in enumerate(options.calibration_images)})
     if options.quant and model_cfg.model.get('divisor', 1) != 1:
         raise DeployError(f'divisor={model_cfg.model.divisor} pads the layers, and quant.json '
                           'knows the unpadded ones; set divisor=1 (--cfg-options model.divisor=1)')
     conversion = Conversion(deploy_cfg, model_cfg, checkpoint, options.device)
+    if options.quant:
+        check_widths(conversion.backend.value, load_quant(options.quant))
     task = conversion.build_task()
     reference = conversion.build_reference()
     if hasattr(task, 'prepare_reference'):
         task.prepare_reference(reference)
     inputs = conversion.create_inputs(task, reference, images)
+    calibration = _calibration_inputs(conversion, task, reference, options, images)
     work_dir = Path(options.work_dir)
     work_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix='.deploy-', dir=work_dir) as staging:
@@ -133,9 +141,8 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
             logger.info('writing the integers of %s', options.quant)
             files['float'] = onnx_file.with_name(f'{onnx_file.stem}_float.onnx')
             os.replace(onnx_file, files['float'])
-            quantized = quantize_export(
-                files['float'], reference, options.quant,
-                _calibration_inputs(conversion, task, reference, options, images), inputs)
+            quantized = quantize_export(files['float'], reference, options.quant, calibration,
+                                        inputs, options.pack_int4)
             onnx.save(quantized.model, onnx_file)
             if options.compare_static:
                 files['static'] = onnx_file.with_name(f'{onnx_file.stem}_static.onnx')
@@ -183,6 +190,8 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
 
 def _calibration_inputs(conversion: Conversion, task, reference, options: DeployOptions,
                         images: Sequence[str]) -> list[torch.Tensor]:
+    if not options.quant:
+        return []
     if options.calibration_config:
         return conversion.load_inputs(task, reference, options.calibration_config)
     return conversion.create_inputs(task, reference, list(options.calibration_images) or images)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from .convert import check_parity
 from .errors import DeployError
 from .grids import layer_grids
 from .layer_parity import LayerParity, compare_layers, require_layers
+from .packing import pack_int4, raise_opset
 from .parity import OutputParity
 from .qdq import insert_qdq
 
@@ -31,6 +32,7 @@ class QuantizedExport:
         model: The graph.
         reference: The fake-quantized torch model.
         floating: Why a layer runs in floating point, by layer.
+        packed: Layers whose weights are stored as INT4.
         operators: Operators ONNX Runtime runs, and how often.
         layers: Three-way parity of every integer layer.
         calibration: Calibration inputs by name.
@@ -40,6 +42,7 @@ class QuantizedExport:
     model: onnx.ModelProto
     reference: nn.Module
     floating: dict[str, str]
+    packed: tuple[str, ...]
     operators: dict[str, int]
     layers: list[LayerParity]
     calibration: list[dict[str, np.ndarray]]
@@ -48,13 +51,14 @@ class QuantizedExport:
     def as_dict(self) -> dict:
         """The figures, for a JSON file."""
         return {'integer_layers': [row.as_dict() for row in self.layers],
-                'float_layers': self.floating, 'operators': self.operators,
+                'float_layers': self.floating, 'packed_layers': list(self.packed),
+                'operators': self.operators,
                 'parity_with_fake_quantization': [row.as_dict() for row in self.outputs]}
 
 
 def quantize_export(float_file: str | os.PathLike, model: nn.Module, quant_file: str | os.PathLike,
-                    calibration: Sequence[torch.Tensor],
-                    inputs: Sequence[torch.Tensor]) -> QuantizedExport:
+                    calibration: Sequence[torch.Tensor], inputs: Sequence[torch.Tensor],
+                    pack: bool = False) -> QuantizedExport:
     """Write the grids of quant.json into an exported graph, and check every layer.
 
     Args:
@@ -63,6 +67,7 @@ def quantize_export(float_file: str | os.PathLike, model: nn.Module, quant_file:
         quant_file: quant.json of the run that made the weights.
         calibration: Inputs that show the ranges of tensors between layers.
         inputs: Inputs to compare on.
+        pack: Store weights of four bits and fewer two to a byte, which takes opset 21.
 
     Returns:
         The new graph and its figures.
@@ -81,22 +86,34 @@ def quantize_export(float_file: str | os.PathLike, model: nn.Module, quant_file:
     apply_quant(reference, spec)
     reference.eval()
     graph = onnx.load(Path(float_file))
+    graph = raise_opset(graph) if pack else graph
     name = graph.graph.input[0].name
     feeds = [{name: batch.cpu().numpy()} for batch in calibration]
-    ran = _layers_that_run(reference, inputs[0])
+    ran = layers_that_run(reference, inputs[0])
     exported = insert_qdq(graph, [layer for layer in layer_grids(reference) if layer.name in ran],
                           feeds)
+    packed: tuple[str, ...] = ()
+    if pack:
+        result = pack_int4(exported.model)
+        exported = replace(exported, model=result.model)
+        packed = tuple(layer.match.layer.name for layer in exported.integer
+                       if layer.stored_weight in result.names)
     operators = audit(exported.model, exported.integer)
     rows = compare_layers(exported, reference, [{name: batch.cpu().numpy()} for batch in inputs])
     require_layers(rows)
     floating = {name: why for name, why in spec['float_layers'].items() if name in ran}
     floating.update(exported.floating)
-    return QuantizedExport(exported.model, reference, floating, operators, rows, feeds,
+    return QuantizedExport(exported.model, reference, floating, packed, operators, rows, feeds,
                            check_parity(reference, exported.model.SerializeToString(), inputs))
 
 
-def _layers_that_run(model: nn.Module, batch: torch.Tensor) -> set[str]:
-    """Names of the modules that a forward runs; a classifier for training alone is not exported."""
+def layers_that_run(model: nn.Module, batch: torch.Tensor) -> set[str]:
+    """Names of the modules that a forward runs; a classifier for training alone is not exported.
+
+    Args:
+        model: Model in eval mode.
+        batch: Its inputs.
+    """
     ran: set[str] = set()
     handles = [module.register_forward_pre_hook(lambda *_, name=name: ran.add(name))
                for name, module in model.named_modules()]

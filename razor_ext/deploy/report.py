@@ -131,6 +131,8 @@ def _add_quantization(table: PrettyTable, figures: Mapping, columns: int) -> Non
             f'{row["max_abs"]:.1e} / {row["max_rel"]:.1e}')
     rows = figures['integer_layers']
     add('layers on integers / in float', f'{len(rows)} / {len(figures["float_layers"])}')
+    if figures['packed_layers']:
+        add('layers with weights two to a byte', str(len(figures['packed_layers'])))
     if rows:
         add('worst layer, steps to integers / to torch',
             f'{max(row["integer"] for row in rows):.2f} / '

@@ -128,9 +128,11 @@ def test_wrong_input_size(scene, tmp_path):
     wrong.backend_config.model_inputs[0].input_shapes.input.max_shape = [4, 3, 384, 288]
     with pytest.raises(DeployError, match='model_inputs'):
         convert(wrong, pruned_config(), scene, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize('options', [{'parity_threshold': 0}, {'rounds': -1}])
+@pytest.mark.parametrize('options', [{'parity_threshold': 0}, {'rounds': -1},
+                                     {'pack_int4': True}, {'compare_static': True}])
 def test_wrong_options(options):
     with pytest.raises(ValueError, match='must'):
         DeployOptions(**options)

@@ -4,12 +4,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
-from deploy_scene import SUBNET, pruned_config
+from deploy_scene import ROOT, SUBNET, pruned_config
+from mmengine.config import Config
 
-from razor_ext.deploy.convert import Conversion
+from razor_ext.deploy.convert import Conversion, run_onnx
 from razor_ext.deploy.errors import DeployError
 from razor_ext.deploy.pipeline import DeployOptions, deploy
+from razor_ext.deploy.quantized import quantize_export
 from razor_ext.deploy.report import format_report, require_faster
 from razor_ext.quantization import (
     QuantConfig,
@@ -43,10 +46,18 @@ def convert(deploy_cfg, config, scene, work_dir, quant_file, **options) -> dict:
                   DeployOptions(work_dir=str(work_dir), **options))
 
 
-def test_integers_are_deployed(scene, deploy_cfg, quant_file, tmp_path):
-    report = convert(deploy_cfg, pruned_config(), scene, tmp_path, quant_file, rounds=3,
-                     force=True, compare_static=True, calibration_images=[str(scene / '1.png')])
-    assert {path.name for path in tmp_path.iterdir()} == {
+@pytest.fixture(scope='module')
+def integers(scene, deploy_cfg, quant_file, tmp_path_factory) -> tuple[Path, dict]:
+    """Work directory and report of a deployment."""
+    work_dir = tmp_path_factory.mktemp('integers')
+    return work_dir, convert(deploy_cfg, pruned_config(), scene, work_dir, quant_file, rounds=3,
+                             force=True, compare_static=True,
+                             calibration_images=[str(scene / '1.png')])
+
+
+def test_integers_are_deployed(integers):
+    work_dir, report = integers
+    assert {path.name for path in work_dir.iterdir()} == {
         'end2end.onnx', 'end2end_float.onnx', 'end2end_static.onnx', 'report.json'}
     assert report['onnx']['bytes'] < report['float']['bytes'] / 2
     assert report['onnx']['macs'] == report['float']['macs']
@@ -56,7 +67,7 @@ def test_integers_are_deployed(scene, deploy_cfg, quant_file, tmp_path):
     assert 0 < figures['relative_bops'] < 0.5
     assert set(report['latency']['1']['speedup']) == {'float', 'static'}
     assert set(report['error_to_float']) == {'onnx', 'static'}
-    text = format_report(json.loads((tmp_path / 'report.json').read_text()))
+    text = format_report(json.loads((work_dir / 'report.json').read_text()))
     assert 'layers on integers / in float' in text
     assert 'faster than float, 1 thread(s)' in text
 
@@ -73,7 +84,40 @@ def test_quant_file_of_another_structure(scene, deploy_cfg, quant_file, tmp_path
         convert(deploy_cfg, pruned_config(divisor=4), scene, out, quant_file)
     with pytest.raises(DeployError, match='does not exist'):
         convert(deploy_cfg, pruned_config(), scene, out, tmp_path / 'missing.json')
+    other = Config.fromfile(ROOT / 'configs/deploy/pose_simcc_ncnn-256x192.py')
+    with pytest.raises(DeployError, match='no integers are written for ncnn'):
+        convert(other, pruned_config(), scene, out, quant_file)
     assert not list(out.glob('*'))
+
+
+def test_missing_calibration(scene, deploy_cfg, quant_file, tmp_path):
+    out = tmp_path / 'out'
+    with pytest.raises(DeployError, match=r"'nowhere\.png' does not exist"):
+        convert(deploy_cfg, pruned_config(), scene, out, quant_file,
+                calibration_images=['nowhere.png'])
+    bare = tmp_path / 'bare.py'
+    bare.write_text('a = 1')
+    with pytest.raises(DeployError, match=r'bare\.py.* has no `val_dataloader`'):
+        convert(deploy_cfg, pruned_config(), scene, out, quant_file, calibration_config=str(bare))
+    with pytest.raises(DeployError, match='--calib-img'):
+        quantize_export('unused.onnx', None, quant_file, [], [])
+    assert not out.exists()
+
+
+def test_quant_file_rebuilds_the_same_file(scene, deploy_cfg, quant_file, integers):
+    """quant.json and the float checkpoint are all it takes; packing changes no output."""
+    folder, _ = integers
+    conversion = Conversion(deploy_cfg, pruned_config(), str(scene / 'pruned.pth'))
+    task = conversion.build_task()
+    model = conversion.build_reference()
+    inputs = conversion.create_inputs(task, model, [str(scene / '1.png')])
+    again, packed = (quantize_export(folder / 'end2end_float.onnx', model, quant_file, inputs,
+                                     inputs, pack) for pack in (False, True))
+    assert again.model.SerializeToString() == (folder / 'end2end.onnx').read_bytes()
+    assert packed.packed == ('backbone.stage1.0.conv',)
+    _, ((expected, *_),) = run_onnx(again.model.SerializeToString(), inputs)
+    _, ((found, *_),) = run_onnx(packed.model.SerializeToString(), inputs)
+    np.testing.assert_array_equal(expected, found)
 
 
 def latency(**ratios) -> dict:

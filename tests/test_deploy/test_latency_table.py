@@ -13,7 +13,6 @@ from razor_ext.deploy.errors import DeployError
 from razor_ext.deploy.latency import Spread
 from razor_ext.deploy.latency_table import (
     LatencyTable,
-    LayerShape,
     UnitLayer,
     choose_divisors,
     layer_model,
@@ -21,6 +20,7 @@ from razor_ext.deploy.latency_table import (
     unit_layers,
 )
 from razor_ext.graph import analyze
+from razor_ext.subnet.latency import LayerShape
 
 SHAPE = LayerShape(8, 12, (3, 3), (2, 2), 1, (10, 8))
 

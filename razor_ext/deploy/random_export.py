@@ -1,0 +1,115 @@
+"""Export a structure with random weights, to measure its speed: weights do not change it."""
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from torch import nn
+
+from razor_ext.quantization import QuantConfig, calibrate, fix_bits, quantize_model
+from razor_ext.quantization.layers import quant_type_of
+
+from .audit import audit
+from .convert import Conversion
+from .errors import DeployError
+from .grids import layer_grids
+from .qdq import insert_qdq
+from .quantized import layers_that_run
+
+#: Frames of a gait sequence.
+FRAMES = 30
+#: What MMDeploy's task takes as its input, by the name of the task.
+SAMPLES: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
+    'PoseDetection': lambda generator: generator.integers(0, 255, (64, 48, 3), np.uint8),
+    'GaitRecognition': lambda generator: generator.integers(0, 2, (FRAMES, 64, 64)).astype(
+        np.uint8) * 255}
+
+
+@dataclass(frozen=True)
+class RandomExport:
+    """Files of one structure.
+
+    Args:
+        model: The torch model, its batch normalisation set, in eval mode.
+        inputs: One preprocessed input.
+        files: ONNX file by bit width, 32 and 8.
+    """
+
+    model: nn.Module
+    inputs: torch.Tensor
+    files: dict[int, Path]
+
+
+def export_random(deploy_cfg: Config, config: Config, folder: Path, name: str,
+                  integers: bool = True) -> RandomExport:
+    """Export a config with random weights, in float and on 8-bit integers.
+
+    Args:
+        deploy_cfg: MMDeploy's deployment config.
+        config: Config of the model.
+        folder: Where the ONNX files go.
+        name: Beginning of their names.
+        integers: Write integers too; not for a padded structure, whose layers quant.json would
+            not know.
+
+    Returns:
+        The model and its files.
+
+    Raises:
+        DeployError: If no input is known for the task.
+        AuditError: If a layer is not on integers.
+    """
+    task_name = deploy_cfg.codebase_config.task
+    if task_name not in SAMPLES:
+        raise DeployError(f'no input is known for the task {task_name!r}, only for '
+                          f'{", ".join(SAMPLES)}')
+    sample = SAMPLES[task_name](np.random.default_rng(0))
+    checkpoint = folder / f'{name}.pth'
+    conversion = Conversion(copy.deepcopy(deploy_cfg), config, os.fspath(checkpoint))
+    conversion.save_file = f'{name}_32.onnx'
+    task = conversion.build_task()
+    model = revert_sync_batchnorm(conversion.build_model())
+    _, inputs = task.create_input(sample, data_preprocessor=model.data_preprocessor)
+    _normalize(model, torch.cat([inputs, inputs.flip(-1)]))
+    torch.save({'state_dict': model.state_dict()}, checkpoint)
+    files = {32: conversion.export(sample, folder)}
+    if hasattr(task, 'prepare_reference'):
+        task.prepare_reference(model)
+    if integers and config.model.get('divisor', 1) == 1:
+        files[8] = folder / f'{name}_8.onnx'
+        onnx.save(_integers(copy.deepcopy(model), files[32], inputs), files[8])
+    checkpoint.unlink()
+    return RandomExport(model, inputs, files)
+
+
+def _normalize(model: nn.Module, inputs: torch.Tensor) -> None:
+    """Give the activations of a random model a sensible size."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.momentum = 1.0
+    with torch.no_grad():
+        model.train()(inputs, None, mode='tensor')
+    model.eval()
+
+
+def _integers(model: nn.Module, float_file: Path, inputs: torch.Tensor) -> onnx.ModelProto:
+    ran = layers_that_run(model, inputs)
+    idle = {name: 'is not deployed' for name, module in model.named_modules()
+            if quant_type_of(type(module)) is not None and name not in ran}
+    quantize_model(model, QuantConfig(weight_bits=(8, 8), activation_bits=(8, 8),
+                                      float_layers=idle))
+    calibrate(model, [inputs], run=lambda model, batch: model(batch, None, mode='tensor'))
+    fix_bits(model)
+    graph = onnx.load(float_file)
+    exported = insert_qdq(graph, layer_grids(model),
+                          [{graph.graph.input[0].name: inputs.numpy()}])
+    audit(exported.model, exported.integer)
+    return exported.model
