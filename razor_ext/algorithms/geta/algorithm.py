@@ -15,13 +15,16 @@ from torch import Tensor, nn
 from razor_ext.quantization import QuantConfig, quantize_model, quantizer_handles
 
 from .costs import StructureCosts
+from .latency import latency_cost
 from .mutator import GETAMutator
 from .stages import BitRange, Stages
 from .targets import CostTarget, SparsityTarget, Target
 
 #: Bits that the ceiling of every quantizer starts from.
 START_BITS = 16
-TARGETS = ('sparsity', 'macs', 'params', 'bops')
+#: Kinds of targets, and what each takes besides `kind` and `ratio`.
+TARGETS = {'sparsity': ('on_unreachable', ), 'macs': ('per_cost', ), 'params': ('per_cost', ),
+           'bops': ('per_cost', ), 'latency': ('table', 'per_cost')}
 
 
 @MODELS.register_module()
@@ -37,8 +40,10 @@ class GETA(BaseAlgorithm):
         quant: arguments of `QuantConfig`, whose bits are the range of the finished model; further
             `start_bits`, where all bit widths start from. None leaves everything float.
         target: what to prune: `dict(kind='sparsity', ratio=share of groups to prune)`, or the share
-            to leave of `kind='macs'`, `'params'` or `'bops'` (of the dense float model; counted at
-            the most bits of the range, so that fewer bits only undercut it). None prunes nothing.
+            to leave of `kind='macs'`, `'params'`, `'bops'` or `'latency'`, of the dense float
+            model; counted at the most bits of the range, so that fewer bits only undercut it.
+            Latency is read from `table`, a file that tools/analysis/latency_table.py measures.
+            None prunes nothing.
         stages: arguments of `Stages`, fractions of the run or optimizer steps.
         distiller: one of MMRazor's distillers, to learn from the dense model as well.
         data_preprocessor: the data preprocessor; None for the architecture's.
@@ -118,6 +123,10 @@ class GETA(BaseAlgorithm):
         if kind == 'sparsity':
             return SparsityTarget(ratio, **options)
         graph = self.mutator.graph
+        if kind == 'latency':
+            cost, reference = latency_cost(self.architecture, self.mutator, options.pop('table'),
+                                           self.most_bits())
+            return CostTarget(ratio, cost, reference=reference, **options)
         if kind == 'bops':
             costs, bits = StructureCosts(self.architecture, self.mutator), self.most_bits()
             return CostTarget(ratio, lambda counts: costs.summary(counts, bits)['bops'],
@@ -173,11 +182,13 @@ def _quant_config(quant: Mapping[str, Any] | None) -> tuple[QuantConfig | None, 
 def _check_target(target: dict[str, Any] | None, quant: QuantConfig | None) -> None:
     if target is None:
         return
-    option = 'on_unreachable' if target.get('kind') == 'sparsity' else 'per_cost'
-    if (target.get('kind') not in TARGETS or set(target) - {'kind', 'ratio', option}
-            or 'ratio' not in target):
+    known = TARGETS.get(target.get('kind'), ())
+    if not known or set(target) - {'kind', 'ratio', *known} or 'ratio' not in target:
         raise ValueError(f'target={target}: give kind (one of {", ".join(TARGETS)}) and ratio, and '
-                         f'{option} if needed')
+                         f'{" and ".join(known) or "what it takes"} if needed')
+    if target['kind'] == 'latency' and 'table' not in target:
+        raise ValueError("target kind='latency' without table: set table to the latency file of "
+                         'this model, which tools/analysis/latency_table.py measures')
     if target['kind'] == 'bops' and quant is None:
         raise ValueError("target kind='bops' without quant: without quantizers BOPs are MACs times "
                          "1024; set quant, or kind='macs'")
