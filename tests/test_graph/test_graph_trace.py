@@ -145,17 +145,17 @@ def test_a_unit_of_one_channel_is_not_prunable() -> None:
 
         def __init__(self) -> None:
             super().__init__()
-            self.a, self.b, self.c = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 2, 1)
+            self.a, self.b, self.c = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 4, 1), nn.Conv2d(4, 2, 1)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             x = self.a(x)
-            x = x + torch.cat([x[:, 1:], x[:, :1]], 1)
+            x = x + torch.cat([x[:, 3:], x[:, :3]], 1)
             return self.c(F.relu(self.b(x)))
 
     graph = analyze(Tied(), torch.ones(1, 3, 4, 4))
     assert [unit.name for unit in graph.units] == ['b_(0, 4)_4']
     assert graph.refused == {
-        'a_(0, 4)_1': 'all its positions go together, and something has to stay'}
+        'a_(0, 8)_1': 'all its positions go together, and something has to stay'}
 
 
 def test_weights_split_over_resolutions_follow_their_streams() -> None:
