@@ -59,6 +59,7 @@ def test_rtmpose_family(size, data):
     model, inputs = rtmpose(size, data), torch.randn(1, 3, 256, 192)
     graph = analyze(model, inputs)
     assert not graph.refused
+    assert size != 's' or set(MMRAZOR_UNITS) <= {unit.name for unit in graph.units}
     assert graph.reachable_share > 0.99
     assert graph.prove(0.5) < 1e-9
 

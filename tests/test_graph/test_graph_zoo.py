@@ -6,8 +6,9 @@ from graph_zoo import ZOO, example
 
 from razor_ext.graph import analyze
 
-LAYER_NORM = {'ConvNeXt-atto (timm)': 0.8, 'ViT-Ti (timm)': 0.93, 'ViTPose-S': 0.98,
-              'Swin-T pose': 0.68}
+#: Less than 99 %: layer norms, and streams that are chunked and shuffled until all hangs together.
+PARTLY = {'ConvNeXt-atto (timm)': 0.8, 'ViT-Ti (timm)': 0.93, 'ViTPose-S': 0.98,
+          'Swin-T pose': 0.68, 'LiteHRNet-18 pose': 0.7}
 
 
 @pytest.mark.slow
@@ -16,7 +17,7 @@ LAYER_NORM = {'ConvNeXt-atto (timm)': 0.8, 'ViT-Ti (timm)': 0.93, 'ViTPose-S': 0
 def test_model_of_the_field(name):
     build, shape = ZOO[name]
     graph = analyze(build().eval(), example(shape))
-    assert graph.reachable_share > LAYER_NORM.get(name, 0.99)
+    assert graph.reachable_share > PARTLY.get(name, 0.99)
     assert graph.prove(0.5) < 1e-9
 
 
