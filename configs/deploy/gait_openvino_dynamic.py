@@ -1,0 +1,4 @@
+_base_ = './gait_onnxruntime_dynamic.py'
+
+backend_config = dict(
+    type='openvino', model_inputs=[dict(opt_shapes=dict(input=[1, 1, 30, 64, 44]))])
