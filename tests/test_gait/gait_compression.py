@@ -34,8 +34,13 @@ def load(family: str, step: str, data: Path, work_dir: Path, **options: object) 
         work_dir: work directory.
         options: changes, as of --cfg-options.
     """
-    name = f'{step}_{family}-small_demo-64x44'
-    cfg = Config.fromfile(ROOT / f'configs/pruning/{family}/{name}.py')
+    cfg = Config.fromfile(ROOT / f'configs/pruning/{family}/{step}_{family}-small_demo-64x44.py')
+    _merge(cfg.model.architecture, FAMILIES[family])
+    return onto(cfg, data, work_dir, **options)
+
+
+def onto(cfg: Config, data: Path, work_dir: Path, **options: object) -> Config:
+    """Let a config run for a few steps on the data of `write_silhouettes`."""
     cfg.work_dir = str(work_dir)
     for split in ('train', 'val', 'test'):
         loader, own = cfg[f'{split}_dataloader'], 'train' if split == 'train' else 'test'
@@ -48,7 +53,6 @@ def load(family: str, step: str, data: Path, work_dir: Path, **options: object) 
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=STEPS)
     cfg.default_hooks.checkpoint.interval = 4
     cfg.default_hooks.pop('visualization')
-    _merge(cfg.model.architecture, FAMILIES[family])
     cfg.merge_from_dict(options)
     return cfg
 

@@ -4,9 +4,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from gait_compression import FAMILIES, ROOT, STAGES, load, plain_text, train, write_silhouettes
+from gait_compression import (
+    FAMILIES,
+    ROOT,
+    STAGES,
+    load,
+    onto,
+    plain_text,
+    train,
+    write_silhouettes,
+)
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmrazor.registry import MODELS
@@ -151,3 +161,31 @@ def test_the_deployed_file_is_the_compressed_model(pruned, data, tmp_path) -> No
             expected = reference(x)
         found = torch.from_numpy(session.run(None, {'input': x.numpy()})[0])
         assert (found - expected).abs().max() < 1e-4 * max(1., float(expected.abs().max()))
+
+
+@pytest.mark.slow
+def test_gaitgl_at_full_size_falls_by_more_than_two_fifths(data, tmp_path) -> None:
+    """At a group sparsity of one half, of what is deployed; and its file is faster."""
+    name = 'gaitgl_8xb8-80k_casiab-64x44.py'
+    sparse = dict(_delete_=True, kind='sparsity', ratio=0.5)
+    prune = onto(Config.fromfile(ROOT / f'configs/pruning/gaitgl/geta_prune_{name}'), data,
+                 tmp_path / 'prune', **PRUNE, **{'model.target': sparse, 'model.quant': None})
+    run = train(prune)
+    widths = run.model.mutator.choice_template
+    counts = json.loads((tmp_path / 'prune/fix_subnet.json').read_text())
+    assert sum(counts.values()) == sum(widths.values()) // 2
+    dense = Config.fromfile(ROOT / f'configs/gait/gaitgl/{name}')
+    torch.save(dict(state_dict=run.model.architecture.state_dict()), tmp_path / 'dense.pth')
+    slim = Config.fromfile(ROOT / f'configs/pruning/gaitgl/geta_deploy_{name}')
+    slim.model.fix_subnet = counts
+    deploy_cfg = Config.fromfile(ROOT / 'configs/deploy/gait_onnxruntime_dynamic.py')
+    clip = np.random.default_rng(0).integers(0, 2, (30, 64, 64)).astype(np.uint8) * 255
+    np.save(tmp_path / 'clip.npy', clip)
+    before = deploy(deploy_cfg, dense, str(tmp_path / 'dense.pth'), str(tmp_path / 'clip.npy'),
+                    DeployOptions(work_dir=str(tmp_path / 'dense'), rounds=0))
+    after = deploy(deploy_cfg, slim, str(tmp_path / 'prune/compressed.pth'),
+                   str(tmp_path / 'clip.npy'), DeployOptions(
+                       work_dir=str(tmp_path / 'slim'), rounds=5,
+                       parent=str(tmp_path / 'dense/end2end.onnx')))
+    assert after['onnx']['params'] <= 0.6 * before['onnx']['params']
+    assert after['latency']['1']['speedup']['parent']['median'] > 1.2
