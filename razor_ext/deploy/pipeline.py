@@ -146,7 +146,8 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
             onnx.save(quantized.model, onnx_file)
             if options.compare_static:
                 files['static'] = onnx_file.with_name(f'{onnx_file.stem}_static.onnx')
-                quantize_post_training(files['float'], files['static'], quantized.calibration)
+                quantize_post_training(quantized.on_grids, files['static'],
+                                       quantized.calibration)
         if options.parent:
             files['parent'] = Path(options.parent)
         backend_files = conversion.convert_backend(onnx_file, folder)

@@ -54,11 +54,13 @@ class QdqModel:
         model: The graph.
         integer: Nodes that must run on integers.
         floating: Reason of each quantized layer that runs in floating point.
+        on_grids: The float graph with the weights' values on their grids.
     """
 
     model: onnx.ModelProto
     integer: tuple[IntegerLayer, ...]
     floating: dict[str, str]
+    on_grids: onnx.ModelProto
 
 
 def insert_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids],
@@ -88,10 +90,12 @@ def insert_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids],
     matches = [_check_bias(match, stored) for match in match_layers(model, layers)]
     plan = plan_grids(model, matches)
     writer = _Writer(model, plan)
-    plan.settle(observe(writer.with_float_weights(), plan.unknown, batches))
+    on_grids = writer.with_float_weights()
+    plan.settle(observe(on_grids, plan.unknown, batches))
     trim_silu(model, plan)
     writer.absorbed = absorb_relu(model, plan)
-    return writer.write()
+    integer, floating = writer.write()
+    return QdqModel(writer.assemble(), integer, floating, on_grids)
 
 
 class _Writer:
@@ -127,10 +131,14 @@ class _Writer:
                 model.graph.initializer.append(
                     numpy_helper.from_array(values.astype(np.float32), on_grid))
                 node.input[list(node.input).index(name)] = on_grid
+        used = {value for node in model.graph.node for value in node.input}
+        kept = [item for item in model.graph.initializer if item.name in used]
+        del model.graph.initializer[:]
+        model.graph.initializer.extend(kept)
         return model
 
-    def write(self) -> QdqModel:
-        """Emit every node with its quantizers."""
+    def write(self) -> tuple[tuple[IntegerLayer, ...], dict[str, str]]:
+        """Emit every node with its quantizers; returns what runs on integers and what does not."""
         integer, floating = [], {}
         for node in self.source.graph.node:
             new = onnx.NodeProto()
@@ -153,7 +161,7 @@ class _Writer:
                 if self.plan.own.get(value) is not None:
                     new.output[index] = f'~r{len(self._names)}'
                     self._store(new.output[index], self.plan.own[value], value)
-        return QdqModel(self._assemble(), tuple(map(self._describe, integer)), floating)
+        return tuple(map(self._describe, integer)), floating
 
     def _describe(self, match: MatchedLayer) -> IntegerLayer:
         node = match.node
@@ -264,7 +272,8 @@ class _Writer:
             return MICROSOFT
         return ''
 
-    def _assemble(self) -> onnx.ModelProto:
+    def assemble(self) -> onnx.ModelProto:
+        """Make the graph of what was written."""
         used = {value for node in self.nodes for value in node.input}
         used |= {value.name for value in self.source.graph.output}
         stored = [item for item in self.source.graph.initializer if item.name in used]

@@ -30,6 +30,8 @@ class QuantizedExport:
 
     Args:
         model: The graph.
+        on_grids: The float graph with the weights' values on their grids, which are not the float
+            weights where an exponent or a range was learned.
         reference: The fake-quantized torch model.
         floating: Why a layer runs in floating point, by layer.
         packed: Layers whose weights are stored as INT4.
@@ -40,6 +42,7 @@ class QuantizedExport:
     """
 
     model: onnx.ModelProto
+    on_grids: onnx.ModelProto
     reference: nn.Module
     floating: dict[str, str]
     packed: tuple[str, ...]
@@ -103,8 +106,9 @@ def quantize_export(float_file: str | os.PathLike, model: nn.Module, quant_file:
     require_layers(rows)
     floating = {name: why for name, why in spec['float_layers'].items() if name in ran}
     floating.update(exported.floating)
-    return QuantizedExport(exported.model, reference, floating, packed, operators, rows, feeds,
-                           check_parity(reference, exported.model.SerializeToString(), inputs))
+    outputs = check_parity(reference, exported.model.SerializeToString(), inputs)
+    return QuantizedExport(exported.model, exported.on_grids, reference, floating, packed,
+                           operators, rows, feeds, outputs)
 
 
 def layers_that_run(model: nn.Module, batch: torch.Tensor) -> set[str]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -26,12 +27,12 @@ class _Reader(CalibrationDataReader):
         return next(self._batches, None)
 
 
-def quantize_post_training(source: str | os.PathLike, target: str | os.PathLike,
+def quantize_post_training(source: onnx.ModelProto, target: str | os.PathLike,
                            batches: Sequence[Mapping[str, np.ndarray]]) -> None:
-    """Write a static int8 version of a float file, weights per channel, all operators.
+    """Write a static int8 version of a float graph, weights per channel, all operators.
 
     Args:
-        source: Float file.
+        source: Float graph.
         target: File to write.
         batches: Calibration inputs by name.
 
@@ -45,8 +46,9 @@ def quantize_post_training(source: str | os.PathLike, target: str | os.PathLike,
     logger.setLevel(logging.ERROR)  # advice of the library to preprocess, which is done here
     try:
         with tempfile.TemporaryDirectory() as folder:
-            prepared = Path(folder, 'prepared.onnx')
-            quant_pre_process(os.fspath(source), os.fspath(prepared), skip_symbolic_shape=True)
+            floats, prepared = Path(folder, 'floats.onnx'), Path(folder, 'prepared.onnx')
+            onnx.save(source, floats)
+            quant_pre_process(os.fspath(floats), os.fspath(prepared), skip_symbolic_shape=True)
             quantize_static(
                 os.fspath(prepared), os.fspath(target), _Reader(batches),
                 quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,

@@ -135,6 +135,10 @@ def test_exported_weight_is_the_fake_quantized_one():
         expected = model.stem[0].quantize_weight().numpy() * factor
     written = layer.integers * layer.scale.reshape(-1, 1, 1, 1)
     np.testing.assert_allclose(written, expected, rtol=1e-4, atol=1e-7)
+    floats = [numpy_helper.to_array(item) for item in exported.on_grids.graph.initializer]
+    same = [array for array in floats if array.shape == expected.shape]
+    assert len(same) == 1
+    np.testing.assert_allclose(same[0], expected, rtol=1e-4, atol=1e-7)
     assert (np.sign(factor[2]) < 0).all()
     assert not layer.integers[5].any()
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mmrazor.registry import MODELS
 from tiny_geta import SHAPE, geta, geta_runner
 
 from razor_ext.algorithms.geta.latency import latency_cost, model_shapes
+from razor_ext.algorithms.geta.targets import Chooser
 from razor_ext.subnet.latency import FLOAT, INTEGER, LatencyFileError
 
 
@@ -30,7 +32,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_target_is_met(tmp_path: Path, dense: Path, table: Path) -> None:
+@pytest.mark.slow
+def test_a_run_meets_the_target(tmp_path: Path, dense: Path, table: Path) -> None:
     ratio = 0.15
     run = geta_runner(tmp_path, geta(
         dense, target=dict(kind='latency', ratio=ratio, table=str(table)),
@@ -44,12 +47,20 @@ def test_target_is_met(tmp_path: Path, dense: Path, table: Path) -> None:
     assert 0.8 * ratio < cost(counts) / reference <= ratio
 
 
-def test_floats_take_the_times_of_floats(table: Path) -> None:
-    model = MODELS.build(geta(quant=None, target=dict(kind='latency', ratio=.5, table=str(table))))
-    target = model.build_target()
-    assert target.cost({}) == pytest.approx(target.reference)
-    halves = {name: size // 2 for name, size in model.mutator.choice_template.items()}
-    assert 0.4 < target.cost(halves) / target.reference < 0.7
+@pytest.mark.parametrize('quant, ratio', [(None, 0.6), (dict(
+    weight_bits=(4, 8), activation_bits=(4, 8)), 0.15)], ids=['float', 'joint'])
+def test_target_is_met(table: Path, quant: dict | None, ratio: float) -> None:
+    model = MODELS.build(geta(quant=quant, target=dict(kind='latency', ratio=ratio,
+                                                       table=str(table))))
+    target, dense = model.build_target(), model.mutator.choice_template
+    # a fourth of the time on integers, all layers being quantized
+    assert target.cost({}) == pytest.approx(
+        target.reference * (1 if quant is None else INTEGER / FLOAT))
+    chooser = Chooser(list(dense), list(dense.values()), divisor=2)
+    target.prepare(chooser)
+    scores = np.random.default_rng(0).random(chooser.num_groups)
+    pruned = target.choose(chooser, scores, np.zeros(chooser.num_groups, bool), 0, 1)
+    assert 0.8 * ratio < target.cost(chooser.keep_counts(pruned)) / target.reference <= ratio
 
 
 def test_table_of_another_model(table: Path, tmp_path: Path) -> None:
