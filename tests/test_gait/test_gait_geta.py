@@ -26,6 +26,8 @@ from razor_ext.algorithms.errors import TargetMissedError
 from razor_ext.algorithms.extract import extract
 from razor_ext.algorithms.geta.stages import Stages
 from razor_ext.deploy.convert import Conversion
+from razor_ext.deploy.errors import DeployError
+from razor_ext.deploy.gait_streaming import SET_FEATURES, split_at_set_pooling
 from razor_ext.deploy.latency import open_session
 from razor_ext.deploy.pipeline import DeployOptions, deploy
 from razor_ext.engine import UnreadKeyError, check_config
@@ -161,6 +163,18 @@ def test_the_deployed_file_is_the_compressed_model(pruned, data, tmp_path) -> No
             expected = reference(x)
         found = torch.from_numpy(session.run(None, {'input': x.numpy()})[0])
         assert (found - expected).abs().max() < 1e-4 * max(1., float(expected.abs().max()))
+    if family == 'gaitgl':
+        with pytest.raises(DeployError, match='its frames cannot be taken apart'):
+            split_at_set_pooling(tmp_path / 'end2end.onnx', tmp_path)
+        return
+    frames, head = (open_session(str(path), threads=1) for path in
+                    split_at_set_pooling(tmp_path / 'end2end.onnx', tmp_path / 'stream'))
+    parts = [frames.run(None, {'input': x[:, :, part].numpy()})[0]
+             for part in (slice(0, 1), slice(1, 20), slice(20, 60))]
+    streamed = head.run(None, {SET_FEATURES: np.maximum.reduce(parts)})[0]
+    assert np.abs(streamed - found.numpy()).max() < 1e-6 * np.abs(streamed).max()
+    with pytest.raises(DeployError, match='has no maximum over frames'):
+        split_at_set_pooling(tmp_path / 'stream/head.onnx', tmp_path)
 
 
 @pytest.mark.slow
