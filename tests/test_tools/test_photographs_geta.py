@@ -8,6 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import init_default_scope
+from mmrazor.registry import MODELS
 from test_photographs import COCO, HALPE, PHOTOGRAPHS, ROOT, SHORT
 
 pytestmark = [
@@ -15,7 +20,7 @@ pytestmark = [
     pytest.mark.skipif(not PHOTOGRAPHS.is_dir(), reason='the shared photographs are absent')]
 
 PRUNE = '''_base_ = '{configs}/geta_prune_{name}.py'
-architecture = dict(init_cfg=None, backbone=dict(init_cfg=None))
+architecture = dict(init_cfg=dict(checkpoint='{folder}/dense.pth'), backbone=dict(init_cfg=None))
 model = dict(architecture=architecture, stages=dict(
     warmup=0.1, projection=0.2, pruning=0.4, projection_periods=2, pruning_periods=2))
 custom_hooks = _base_.custom_hooks + [dict(type='RankDigestHook')]
@@ -29,6 +34,22 @@ DEPLOY = '''_base_ = '{configs}/geta_deploy_{name}.py'
 model = dict(fix_subnet='{folder}/finetune/fix_subnet.json',
              architecture=dict(init_cfg=None, backbone=dict(init_cfg=None)))
 '''
+
+
+def write_dense(config: Path, path: Path) -> None:
+    """Write random weights whose batch norms have seen data: a stand-in for the published ones."""
+    cfg = Config.fromfile(config)
+    cfg.model.architecture.init_cfg = None
+    init_default_scope('mmpose')
+    torch.manual_seed(0)
+    model = revert_sync_batchnorm(MODELS.build(cfg.model.architecture))
+    model.init_weights()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None
+    with torch.no_grad():
+        model.train()(torch.randn(8, 3, 256, 192), None)
+    torch.save({'state_dict': model.state_dict()}, path)
 
 
 def _run(*command: object) -> str:
@@ -52,6 +73,7 @@ def test_prune_finetune_test_deploy(tmp_path: Path, monkeypatch: pytest.MonkeyPa
                        ('deploy', DEPLOY)):
         (tmp_path / f'{step}.py').write_text(text.format(**fill))
 
+    write_dense(tmp_path / 'prune.py', tmp_path / 'dense.pth')
     _run('bash', 'tools/dist_train.sh', tmp_path / 'prune.py', 2, '--work-dir', tmp_path / 'prune')
     digests = [path.read_text() for path in (tmp_path / 'prune').glob('rank?.txt')]
     assert len(digests) == 2 and len(set(digests)) == 1

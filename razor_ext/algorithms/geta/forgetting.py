@@ -24,9 +24,10 @@ class ForgetRule:
     Args:
         eta: Share of the descent that gamma must leave.
         xi: Share of that descent which the rounding residual may spend.
-        forced: Share of a period, at its end, in which gamma is at least 1 / (steps left). The rate
-            that keeps descent is close to 0 where forgetting ascends, so that with ``forced=0`` (as
-            published) most groups die by being zeroed when the period closes.
+        forced: Share of a period, at its end, in which gamma is at least 1 / (steps left). The
+            rate that keeps descent is close to 0 where forgetting ascends, so that with ``forced=0``
+            (as published) most groups die by being zeroed when the period closes; docs/geta.md
+            compares.
 
     Raises:
         ValueError: A share outside [0, 1], or ``eta`` or ``xi`` of 0.
@@ -34,7 +35,7 @@ class ForgetRule:
 
     eta: float = 0.999
     xi: float = 0.9
-    forced: float = 0.5
+    forced: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ('eta', 'xi', 'forced'):
