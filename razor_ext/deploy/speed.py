@@ -65,7 +65,7 @@ def find_structure(graph: ChannelGraph, share: float, divisor: int,
 
 def compare_speed(deploy_cfg: Config, model_cfg: Config, folder: Path, share: float = 0.5,
                   divisor: int = 8, beside: Mapping[str, Config] | None = None, rounds: int = 100,
-                  threads: int = 1, seed: int = 0) -> dict:
+                  threads: int = 1, seed: int = 0, padded: bool = True) -> dict:
     """Time the dense model, a pruned one and their 8-bit integers in turns.
 
     Weights are random, batch normalisation is set, so that the activations are sensible: neither
@@ -82,6 +82,7 @@ def compare_speed(deploy_cfg: Config, model_cfg: Config, folder: Path, share: fl
         rounds: Turns.
         threads: Threads; 0 takes all cores.
         seed: Of the structure.
+        padded: Also the padded one; MMRazor pads image models only.
 
     Returns:
         ``files``: by name, ``macs``, ``params``, ``bytes``, ``ms`` and the factors
@@ -97,8 +98,10 @@ def compare_speed(deploy_cfg: Config, model_cfg: Config, folder: Path, share: fl
     exports = {DENSE: export_random(deploy_cfg, architecture_config(model_cfg), folder, DENSE)}
     dense: RandomExport = exports[DENSE]
     structure = _structure(model_cfg, deploy_cfg, dense, share, divisor, seed)
-    for name, subnet, pad in ((NATIVE, round_structure(structure, divisor), 1),
-                              (PADDED, structure, divisor)):
+    pruned = [(NATIVE, round_structure(structure, divisor), 1)]
+    if padded:
+        pruned.append((PADDED, structure, divisor))
+    for name, subnet, pad in pruned:
         config = copy.deepcopy(model_cfg)
         config.model.update(fix_subnet=subnet, divisor=pad)
         exports[name] = export_random(deploy_cfg, config, folder, name)

@@ -35,6 +35,9 @@ def parse_args() -> argparse.Namespace:
                         help='share of the MACs to keep at most (default: 0.5)')
     parser.add_argument('--divisor', type=int, default=8,
                         help='of the channel counts (default: 8)')
+    parser.add_argument('--no-padded', action='store_true',
+                        help='leave out the padded structure: MMRazor pads image models only, '
+                        'not gait models')
     parser.add_argument('--beside', nargs='*', default=[], metavar='NAME=CONFIG',
                         help='other dense models to time along, files or package::path')
     parser.add_argument('--rounds', type=int, default=100, help='runs of each file (default: 100)')
@@ -63,7 +66,8 @@ def main() -> None:
             folder = Path(args.keep or scratch)
             folder.mkdir(parents=True, exist_ok=True)
             figures = compare_speed(deploy_cfg, model_cfg, folder, args.share, args.divisor,
-                                    beside, args.rounds, args.threads, args.seed)
+                                    beside, args.rounds, args.threads, args.seed,
+                                    not args.no_padded)
     except DeployError as error:
         sys.exit(f'deploy_latency: {error}')
     if args.out:
