@@ -37,7 +37,7 @@ def spread(values) -> str:
     return f'{min(values):.3f} / {statistics.median(values):.3f} / {max(values):.3f}'
 
 
-def against_depgraph(rounds: int = 9) -> None:
+def against_depgraph(rounds: int = 15) -> None:
     models = {'ResNet-50 224x224': (ResNet().eval(), torch.randn(1, 3, 224, 224)),
               'RTMPose-s 256x192': (rtmpose('s'), torch.randn(1, 3, 256, 192))}
     for name, (model, inputs) in models.items():
