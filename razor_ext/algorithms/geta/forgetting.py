@@ -25,9 +25,8 @@ class ForgetRule:
         eta: Share of the descent that gamma must leave.
         xi: Share of that descent which the rounding residual may spend.
         forced: Share of a period, at its end, in which gamma is at least 1 / (steps left). The
-            rate that keeps descent is close to 0 where forgetting ascends, so that with ``forced=0``
-            (as published) most groups die by being zeroed when the period closes; docs/geta.md
-            compares.
+            rate that keeps descent is close to 0 where forgetting ascends: with ``forced=0``, as
+            published, most groups die by being zeroed when the period closes.
 
     Raises:
         ValueError: A share outside [0, 1], or ``eta`` or ``xi`` of 0.
