@@ -56,6 +56,14 @@ class Grid:
         """Whether integer kernels exist for it."""
         return self.container == 'uint8'
 
+    def replaces(self, other: Grid) -> bool:
+        """Whether it has steps as fine as another grid, over its whole range, to 2 %."""
+        low, high = ((limit - other.zero_point) * other.scale for limit in (other.low, other.high))
+        reach = 1.02 * self.scale
+        return (self.scale <= 1.02 * other.scale
+                and (self.low - self.zero_point) * reach <= low
+                and (self.high - self.zero_point) * reach >= high)
+
     def quantize(self, x: np.ndarray) -> np.ndarray:
         """Stored integers of real values; halves round to even, as in ONNX."""
         stored = np.rint(np.asarray(x, np.float32) / np.float32(self.scale)) + self.zero_point

@@ -31,11 +31,14 @@ class Plan:
         matches: Layer of each node of the graph, by the node's first output.
         own: Grid a tensor is stored on; None until its range is known.
         operand: Grid of one input of one node, by (first output of the node, position).
+        preferred: Grid that the layers want of a tensor which others read as well. It is taken if
+            it is no coarser for them than one of its own.
         unknown: Tensors of `own` whose range must be observed.
     """
 
     matches: dict[str, MatchedLayer]
     own: dict[str, Grid | None] = field(default_factory=dict)
+    preferred: dict[str, Grid] = field(default_factory=dict)
     operand: dict[tuple[str, int], Grid] = field(default_factory=dict)
     source: dict[str, str] = field(default_factory=dict)
 
@@ -57,7 +60,8 @@ class Plan:
             ranges: Smallest and largest value of each tensor of `unknown`.
         """
         for name in self.unknown:
-            self.own[name] = Grid.of_range(*ranges[name])
+            grid, wanted = Grid.of_range(*ranges[name]), self.preferred.get(name)
+            self.own[name] = wanted if wanted is not None and wanted.replaces(grid) else grid
         for name, origin in self.source.items():
             self.own[name] = self.own[origin]
 
@@ -84,8 +88,12 @@ def plan_grids(model: onnx.ModelProto, matches: Sequence[MatchedLayer]) -> Plan:
                 plan.operand[match.node.output[0], position] = grid
                 wanted[match.node.input[position]].append(grid)
     stored = stored_tensors(model)
+    users = consumers(model)
     finest = {name: min((grid for grid in grids if grid.is_integer), default=None,
                         key=lambda grid: grid.scale) for name, grids in wanted.items()}
+    # Training has put only the layers' own inputs on their grids, not what a residual adds.
+    plan.preferred = {name: finest.pop(name) for name, grids in wanted.items()
+                      if finest[name] is not None and len(users[name]) > len(grids)}
     outputs = {value.name for value in model.graph.output}
     for node in model.graph.node:
         name = node.output[0]

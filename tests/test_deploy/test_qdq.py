@@ -253,3 +253,16 @@ def test_a_layer_that_is_used_twice():
     assert [layer.match.layer.name for layer in exported.integer] == ['conv', 'conv']
     audit(exported.model, exported.integer)
     require_layers(compare_layers(exported, model, feeds()))
+
+
+def test_narrow_input_of_a_layer_does_not_narrow_what_others_read():
+    """The stem's output feeds a layer of 3 bits, an addition and a concatenation."""
+    model, exported = quantize(QuantConfig(
+        weight_bits=(8, 8), activation_bits=(8, 8),
+        layers={'depthwise.0': {'activation_bits': (3, 3)}}))
+    batch = batches(1)[0]
+    with torch.no_grad():
+        expected = model(batch).numpy()
+    got = run(exported.model, {'input': batch.numpy()})
+    assert np.abs(got - expected).max() < 0.05 * np.abs(expected).max()
+    require_layers(compare_layers(exported, model, feeds()))
