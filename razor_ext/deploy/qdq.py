@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 from .errors import DeployError
 from .grids import Grid, LayerGrids
 from .match import MatchedLayer, match_layers, stored_tensors
-from .qdq_plan import Plan, absorb_relu, observe, plan_grids, trim_silu
+from .qdq_plan import Plan, absorb_relu, leave_pools_float, observe, plan_grids, trim_silu
 
 MICROSOFT = 'com.microsoft'
 
@@ -80,7 +80,7 @@ def insert_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids],
         DeployError: If the opset is too old, there is nothing to calibrate on, or a layer is not
             in the graph.
     """
-    opset = next(item.version for item in model.opset_import if item.domain in ('', 'ai.onnx'))
+    opset = opset_of(model)
     if opset < 13:
         raise DeployError(f'the graph has opset {opset}, per-channel quantization needs 13; '
                           'set onnx_config.opset_version=13 in the deploy config')
@@ -92,10 +92,16 @@ def insert_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids],
     writer = _Writer(model, plan)
     on_grids = writer.with_float_weights()
     plan.settle(observe(on_grids, plan.unknown, batches))
+    writer.means = leave_pools_float(model, plan)
     trim_silu(model, plan)
     writer.absorbed = absorb_relu(model, plan)
     integer, floating = writer.write()
     return QdqModel(writer.assemble(), integer, floating, on_grids)
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """Version of ONNX's own operators in a graph."""
+    return next(item.version for item in model.opset_import if item.domain in ('', 'ai.onnx'))
 
 
 class _Writer:
@@ -103,6 +109,7 @@ class _Writer:
 
     def __init__(self, model: onnx.ModelProto, plan: Plan) -> None:
         self.source, self.plan = model, plan
+        self.opset = opset_of(model)
         self.stored = stored_tensors(model)
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, np.ndarray] = {}
@@ -116,6 +123,8 @@ class _Writer:
         #: Outputs of nodes that are left out, and what stands for them.
         self.absorbed: set[str] = set()
         self._alias: dict[str, str] = {}
+        #: Outputs of global pools that are written as means.
+        self.means: set[str] = set()
         self.contrib = False
 
     def with_float_weights(self) -> onnx.ModelProto:
@@ -156,12 +165,24 @@ class _Writer:
             if node.output[0] in self.absorbed:
                 self._alias[node.output[0]] = new.input[0]
                 continue
-            self.nodes.append(new)
+            mean = node.output[0] in self.means
+            self.nodes.append(self._as_mean(new, node.input[0]) if mean else new)
             for index, value in enumerate(node.output):
                 if self.plan.own.get(value) is not None:
                     new.output[index] = f'~r{len(self._names)}'
                     self._store(new.output[index], self.plan.own[value], value)
         return tuple(map(self._describe, integer)), floating
+
+    def _as_mean(self, pool: onnx.NodeProto, source: str) -> onnx.NodeProto:
+        """The mean over all dimensions after the second: a global pool's value, never fused."""
+        shapes = onnx.shape_inference.infer_shapes(self.source).graph.value_info
+        rank = next(len(value.type.tensor_type.shape.dim) for value in shapes
+                    if value.name == source)
+        axes = list(range(2, rank))
+        if self.opset < 18:
+            return helper.make_node('ReduceMean', pool.input, pool.output, axes=axes, keepdims=1)
+        inputs = [*pool.input, self._stored(np.asarray(axes, np.int64))]
+        return helper.make_node('ReduceMean', inputs, pool.output, keepdims=1)
 
     def _describe(self, match: MatchedLayer) -> IntegerLayer:
         node = match.node

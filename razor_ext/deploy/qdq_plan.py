@@ -138,6 +138,30 @@ def absorb_relu(model: onnx.ModelProto, plan: Plan) -> set[str]:
     return absorbed
 
 
+def leave_pools_float(model: onnx.ModelProto, plan: Plan) -> set[str]:
+    """Take global pools off their output's grid where it is far finer than their input's.
+
+    ONNX Runtime refuses to run one whose factor between the two, input step by output step and by
+    area, reaches 256 ("parameter out of computation range").
+
+    Args:
+        model: The float graph.
+        plan: Settled plan; changed in place.
+
+    Returns:
+        Outputs of these pools, which must not be written as pools, else ONNX Runtime fuses them.
+    """
+    floating = set()
+    for node in model.graph.node:
+        if node.op_type != 'GlobalAveragePool':
+            continue
+        grids = [plan.own.get(node.input[0]), plan.own.get(node.output[0])]
+        if None not in grids and grids[0].scale >= 256 * grids[1].scale:
+            del plan.own[node.output[0]]
+            floating.add(node.output[0])
+    return floating
+
+
 def trim_silu(model: onnx.ModelProto, plan: Plan) -> None:
     """Cut input grids of SiLU where its output is below half a step.
 

@@ -20,7 +20,7 @@ from razor_ext.deploy.layer_parity import compare_layers, require_layers
 from razor_ext.deploy.match import match_layers
 from razor_ext.deploy.qdq import insert_qdq
 from razor_ext.deploy.qdq_plan import plan_grids, silu_floor
-from razor_ext.quantization import QuantConfig, Quantizer
+from razor_ext.quantization import QuantConfig, Quantizer, fix_bits
 
 LAYERS = 7
 
@@ -265,4 +265,14 @@ def test_narrow_input_of_a_layer_does_not_narrow_what_others_read():
         expected = model(batch).numpy()
     got = run(exported.model, {'input': batch.numpy()})
     assert np.abs(got - expected).max() < 0.05 * np.abs(expected).max()
+    require_layers(compare_layers(exported, model, feeds()))
+
+
+def test_pool_onto_a_far_finer_grid_runs():
+    """ONNX Runtime refuses an integer global pool whose output step is far below its input's."""
+    model = quantized_net()
+    model.attention.input_quantizer.set_range(torch.zeros(1), torch.full((1,), 2e-4))
+    fix_bits(model)
+    exported = insert_qdq(export(float_net()), layer_grids(model), feeds())
+    assert np.isfinite(run(exported.model, feeds()[0])).all()
     require_layers(compare_layers(exported, model, feeds()))
