@@ -6,7 +6,7 @@ from pathlib import Path
 
 import razor_ext  # noqa: F401  repairs of upstream come before its import
 from razor_ext.engine import write_json
-from razor_ext.engine.launch import add_common_arguments, build_runner, load_config
+from razor_ext.engine.launch import add_common_arguments, build_runner, leave_group, load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,6 +36,7 @@ def main() -> None:
     metrics = runner.test()
     if args.out is not None and runner.rank == 0:
         write_json(args.out, metrics)
+    leave_group()
 
 
 if __name__ == '__main__':

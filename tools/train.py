@@ -6,7 +6,7 @@ import argparse
 from mmengine.config import Config
 
 import razor_ext  # noqa: F401  repairs of upstream come before its import
-from razor_ext.engine.launch import add_common_arguments, build_runner, load_config
+from razor_ext.engine.launch import add_common_arguments, build_runner, leave_group, load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -59,6 +59,7 @@ def main() -> None:
     cfg = load_config(args)
     merge_args(cfg, args)
     build_runner(cfg).train()
+    leave_group()
 
 
 if __name__ == '__main__':

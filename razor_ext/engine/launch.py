@@ -84,6 +84,16 @@ def build_runner(cfg: Config) -> Runner:
     return Runner.from_cfg(cfg)
 
 
+def leave_group() -> None:
+    """Leave the process group, all ranks together.
+
+    A thread of gloo that outlives the interpreter aborts the process, after all work is done.
+    """
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
+
+
 def _prepare_cpu_group(cfg: Config) -> None:
     """Start a gloo group: MMEngine's own start selects a CUDA device whatever the backend."""
     if not dist.is_initialized():
