@@ -15,6 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from .errors import DeployError
+from .qdq import opset_of
 
 #: First opset with INT4, and the ONNX file version that has it.
 OPSET, IR_VERSION = 21, 10
@@ -45,7 +46,7 @@ def raise_opset(model: onnx.ModelProto) -> onnx.ModelProto:
     if not hasattr(TensorProto, 'INT4'):
         raise DeployError(f'onnx {onnx.__version__} knows no INT4; install onnx 1.16 or later, or '
                           'leave out --pack-int4')
-    if next(item.version for item in model.opset_import if item.domain == '') >= OPSET:
+    if opset_of(model) >= OPSET:
         return model
     try:
         raised = version_converter.convert_version(model, OPSET)
