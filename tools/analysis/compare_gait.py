@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from compare_methods import uniform_counts
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint
@@ -122,23 +123,6 @@ class Bench:
         return {**{key: metrics[f'gait/{key}'] for key in CONDITIONS},
                 'macs': costs['macs'] / dense['macs'], 'params': costs['params'] / dense['params'],
                 'bops': costs['bops'] / (dense['macs'] * 1024)}
-
-
-def uniform_counts(graph: ChannelGraph, ratio: float, divisor: int) -> dict[str, int]:
-    """Keep the same share of every unit; what the divisor leaves over goes to the first units."""
-    def counts(share: float) -> dict[str, int]:
-        return {u.name: min(u.num_channels,
-                            max(divisor, int(u.num_channels * share) // divisor * divisor))
-                for u in graph.units}
-
-    limit = ratio * graph.total_macs
-    share = max(s / 400 for s in range(1, 401) if s == 1 or graph.macs(counts(s / 400)) <= limit)
-    left = counts(share)
-    for unit in graph.units:
-        wider = {**left, unit.name: min(left[unit.name] + divisor, unit.num_channels)}
-        if graph.macs(wider) <= limit:
-            left = wider
-    return left
 
 
 def taylor_gradients(bench: Bench, model: nn.Module, batches: int = 8) -> list[dict[str, Tensor]]:

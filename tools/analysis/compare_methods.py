@@ -26,7 +26,7 @@ from torch import nn
 import razor_ext  # noqa: F401  (repairs upstream, before anything of OpenMMLab is used)
 from razor_ext.algorithms.extract import extract
 from razor_ext.engine import write_json
-from razor_ext.graph import analyze, slice_model
+from razor_ext.graph import ChannelGraph, analyze, slice_model
 from razor_ext.quantization import (
     QuantConfig,
     calibrate,
@@ -162,23 +162,29 @@ class Bench:
         return model
 
 
+def uniform_counts(graph: ChannelGraph, ratio: float, divisor: int) -> dict[str, int]:
+    """Keep the same share of every unit; what the divisor leaves over goes to the first units."""
+    def counts(share: float) -> dict[str, int]:
+        return {u.name: min(u.num_channels,
+                            max(divisor, int(u.num_channels * share) // divisor * divisor))
+                for u in graph.units}
+
+    limit = ratio * graph.total_macs
+    share = max(s / 400 for s in range(1, 401) if s == 1 or graph.macs(counts(s / 400)) <= limit)
+    left = counts(share)
+    for unit in graph.units:
+        wider = {**left, unit.name: min(left[unit.name] + divisor, unit.num_channels)}
+        if graph.macs(wider) <= limit:
+            left = wider
+    return left
+
+
 def uniform_l1(bench: Bench) -> nn.Module:
     """Keep the same share of the channels of every unit, those of largest L1 norm."""
     model = bench.dense().eval()
     graph = analyze(model, bench.data(model))
     parameters = dict(model.named_parameters())
-
-    def counts(share: float) -> dict[str, int]:
-        return {u.name: min(u.num_channels, max(8, int(u.num_channels * share) // 8 * 8))
-                for u in graph.units}
-
-    share = max(s / 400 for s in range(1, 401)
-                if s == 1 or graph.macs(counts(s / 400)) <= bench.args.ratio * graph.total_macs)
-    left, keep = counts(share), {}
-    for unit in graph.units:
-        wider = {**left, unit.name: min(left[unit.name] + 8, unit.num_channels)}
-        if graph.macs(wider) <= bench.args.ratio * graph.total_macs:
-            left = wider
+    left, keep = uniform_counts(graph, bench.args.ratio, 8), {}
     for unit in graph.units:
         norm = torch.zeros(unit.num_channels)
         for member in unit.members:
