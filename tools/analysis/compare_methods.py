@@ -5,7 +5,7 @@ them, GroupFisher prunes in the first half and is finetuned in the second, unifo
 Torch-Pruning cut at once and are finetuned. What is pruned in float is then also quantized after
 training, to static 8 bits.
 
-    python tools/analysis/compare_methods.py CONFIG CHECKPOINT --ratio 0.5 --seeds 3 --epochs 8
+    python tools/analysis/compare_methods.py CONFIG CHECKPOINT --ratio 0.5 --seeds 0 1 2 --epochs 5
 """
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config of the dense model')
     parser.add_argument('checkpoint', help='its checkpoint')
     parser.add_argument('--ratio', type=float, default=0.5, help='share of the MACs to leave')
-    parser.add_argument('--seeds', type=int, default=3, help='paired seeds')
-    parser.add_argument('--epochs', type=int, default=8, help='training after the dense model')
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='paired seeds')
+    parser.add_argument('--epochs', type=int, default=5, help='training after the dense model')
     parser.add_argument('--lr', type=float, default=5e-4)
     parser.add_argument('--methods', nargs='+', choices=list(METHODS), default=list(METHODS))
     parser.add_argument('--work-dir', default='work_dirs/compare_methods')
@@ -275,7 +275,7 @@ def main() -> None:
     args = parse_args()
     torch.set_num_threads(1)
     rows: dict[str, list[dict[str, float]]] = defaultdict(list)
-    for seed in range(args.seeds):
+    for seed in args.seeds:
         for name in args.methods:
             bench = Bench(args, seed)
             bench.turn = 100 * list(METHODS).index(name)
