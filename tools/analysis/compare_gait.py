@@ -3,23 +3,21 @@
 Every method trains for the same number of iterations after the dense model: GETA prunes (and
 quantizes) within them; uniform L1, Taylor and random masks cut at once and are finetuned.
 
-    python tools/analysis/compare_gait.py CONFIG CHECKPOINT --ratio 0.5 --seeds 3 --iters 240
+    python tools/analysis/compare_gait.py CONFIG CHECKPOINT --ratio 0.5 --seeds 0 1 2 --iters 400
 """
 from __future__ import annotations
 
 import argparse
 import copy
-import statistics
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from compare_methods import uniform_counts
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint
-from prettytable import PrettyTable
+from rivals import format_rows, keep_best, l1_scores, uniform_counts, unit_sums
 from torch import Tensor, nn
 
 import razor_ext  # noqa: F401  (repairs upstream, before anything of OpenMMLab is used)
@@ -29,6 +27,8 @@ from razor_ext.quantization import count_costs, summarize_costs
 
 BASE = Path(__file__).parents[2] / 'configs' / 'pruning' / '_base_' / 'geta.py'
 CONDITIONS = ('NM', 'BG', 'CL')
+FORMATS = {**dict.fromkeys(CONDITIONS, '.1f'), 'MACs': '.3f', 'params': '.3f',
+           'relative BOPs': '.4f'}
 SHAPE = (1, 1, 6, 64, 44)
 
 
@@ -37,14 +37,21 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('config', help='config of the dense model')
     parser.add_argument('checkpoint', help='its checkpoint')
-    parser.add_argument('--ratio', type=float, default=0.5, help='share of the MACs to leave')
-    parser.add_argument('--seeds', type=int, default=3, help='paired seeds')
-    parser.add_argument('--iters', type=int, default=240, help='training after the dense model')
+    target = parser.add_mutually_exclusive_group()
+    target.add_argument('--ratio', type=float, default=0.5, help='share of the MACs to leave')
+    target.add_argument('--sparsity', type=float, help='share of all channels that GETA prunes; '
+                        'the others get the MACs that the first method, one of GETA, left')
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='paired seeds')
+    parser.add_argument('--iters', type=int, default=400, help='training after the dense model')
     parser.add_argument('--lr', type=float, default=0.02)
     parser.add_argument('--divisor', type=int, default=4)
     parser.add_argument('--methods', nargs='+', choices=list(METHODS), default=list(METHODS))
     parser.add_argument('--work-dir', default='work_dirs/compare_gait')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.sparsity and args.methods[0] not in GETA:
+        parser.error(f'--sparsity {args.sparsity} is for GETA: name one of its methods first in '
+                     f'--methods, not {args.methods[0]!r}')
+    return args
 
 
 class Bench:
@@ -54,10 +61,11 @@ class Bench:
         args: the command line.
         method: name of what is compared.
         seed: of this turn.
+        ratio: share of the MACs to leave.
     """
 
-    def __init__(self, args: argparse.Namespace, method: str, seed: int) -> None:
-        self.args, self.seed = args, seed
+    def __init__(self, args: argparse.Namespace, method: str, seed: int, ratio: float) -> None:
+        self.args, self.seed, self.ratio = args, seed, ratio
         self.cfg = Config.fromfile(args.config)
         self.cfg.model.update(_scope_=self.cfg.default_scope, tensor_output='logits')
         self.work_dir = Path(args.work_dir) / f'seed{seed}' / method.replace(' ', '_')
@@ -101,8 +109,11 @@ class Bench:
         base = Config.fromfile(BASE)
         architecture = {**self.cfg.model, 'init_cfg': dict(type='Pretrained',
                                                            checkpoint=self.args.checkpoint)}
+        target = dict(kind='macs', ratio=self.args.ratio)
+        if self.args.sparsity:
+            target = dict(kind='sparsity', ratio=self.args.sparsity)
         model = {**base.geta, 'architecture': architecture, 'quant': quant,
-                 'target': dict(kind='macs', ratio=self.args.ratio)}
+                 'target': target}
         model['mutator'] = dict(type='GETAMutator', demo_input=SHAPE, divisor=self.args.divisor)
         run = self.runner(model, dict(type='QASSO', variant='sgd', lr_quant=1e-3), base.geta_hooks,
                           constructor='mmrazor.GETAOptimWrapperConstructor')
@@ -121,8 +132,8 @@ class Bench:
         dense, costs = (summarize_costs(count_costs(m.switch_to_deploy(), torch.zeros(SHAPE)))
                         for m in (whole, left))
         return {**{key: metrics[f'gait/{key}'] for key in CONDITIONS},
-                'macs': costs['macs'] / dense['macs'], 'params': costs['params'] / dense['params'],
-                'bops': costs['bops'] / (dense['macs'] * 1024)}
+                'MACs': costs['macs'] / dense['macs'], 'params': costs['params'] / dense['params'],
+                'relative BOPs': costs['bops'] / (dense['macs'] * 1024)}
 
 
 def taylor_gradients(bench: Bench, model: nn.Module, batches: int = 8) -> list[dict[str, Tensor]]:
@@ -139,26 +150,6 @@ def taylor_gradients(bench: Bench, model: nn.Module, batches: int = 8) -> list[d
                       if p.grad is not None})
     model.zero_grad()
     return found
-
-
-def unit_sums(graph: ChannelGraph, values: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Sum values of parameters over all that makes each channel."""
-    sums = {}
-    for unit in graph.units:
-        sums[unit.name] = torch.zeros(unit.num_channels)
-        for member in unit.members:
-            value = values.get(member.name)
-            if member.role == 'out' and value is not None:
-                rows = value.movedim(member.dim, 0)
-                rows = rows.reshape(len(rows), -1).sum(1)
-                sums[unit.name] += rows[member.indices].reshape(unit.num_channels, -1).sum(1)
-    return sums
-
-
-def l1_scores(bench: Bench, model: nn.Module, graph: ChannelGraph) -> dict[str, Tensor]:
-    """L1 norm of the weights of each channel."""
-    return unit_sums(graph, {name: p.detach().abs() for name, p in model.named_parameters()
-                             if p.dim() > 1})
 
 
 def taylor_scores(bench: Bench, model: nn.Module, graph: ChannelGraph) -> dict[str, Tensor]:
@@ -182,39 +173,23 @@ def _cut(score: Callable[[Bench, nn.Module, ChannelGraph], dict[str, Tensor]]
     def compress(bench: Bench) -> nn.Module:
         model = bench.dense().eval()
         graph = analyze(model, torch.rand(SHAPE))
-        counts = uniform_counts(graph, bench.args.ratio, bench.args.divisor)
-        keep = {}
-        for name, values in score(bench, model, graph).items():
-            keep[name] = torch.zeros(len(values), dtype=torch.bool)
-            keep[name][values.topk(counts[name]).indices] = True
+        keep = keep_best(score(bench, model, graph),
+                         uniform_counts(graph, bench.ratio, bench.args.divisor))
         return bench.finetune(slice_model(model, graph, keep))
     return compress
 
 
+GETA = ('GETA 8 bit', 'GETA prune')
 #: Name -> what makes the compressed model.
 METHODS: dict[str, Callable[[Bench], nn.Module]] = {
     'dense': lambda bench: bench.dense(),
     'GETA 8 bit': lambda bench: bench.geta(dict(weight_bits=(6, 8), activation_bits=(8, 8))),
     'GETA prune': lambda bench: bench.geta(None),
-    'uniform L1': _cut(l1_scores),
+    'uniform L1': _cut(lambda bench, model, graph: l1_scores(model, graph)),
     'Taylor': _cut(taylor_scores),
     'random': _cut(random_scores),
     'dense, trained on': lambda bench: bench.finetune(bench.dense()),
 }
-
-
-def format_rows(rows: dict[str, list[dict[str, float]]]) -> str:
-    """Lay out mean, and least and most on CL, over the seeds."""
-    table = PrettyTable(['method', *CONDITIONS, 'CL min', 'CL max', 'MACs', 'params',
-                         'relative BOPs'], align='r')
-    table.align['method'] = 'l'
-    for name, results in rows.items():
-        mean = {key: statistics.mean(row[key] for row in results) for key in results[0]}
-        clothes = [row['CL'] for row in results]
-        table.add_row([f'{name} ({len(results)})', *(f'{mean[key]:.1f}' for key in CONDITIONS),
-                       f'{min(clothes):.1f}', f'{max(clothes):.1f}', f'{mean["macs"]:.3f}',
-                       f'{mean["params"]:.3f}', f'{mean["bops"]:.4f}'])
-    return table.get_string()
 
 
 def main() -> None:
@@ -222,14 +197,17 @@ def main() -> None:
     args = parse_args()
     torch.set_num_threads(1)
     rows: dict[str, list[dict[str, float]]] = defaultdict(list)
-    for seed in range(args.seeds):
+    for seed in args.seeds:
+        ratio = args.ratio
         for name in args.methods:
-            if name == 'dense' and seed:
+            if name == 'dense' and rows[name]:
                 continue
-            bench = Bench(args, name, seed)
+            bench = Bench(args, name, seed, ratio)
             rows[name].append(bench.test(METHODS[name](bench)))
+            if args.sparsity and name == args.methods[0]:
+                ratio = rows[name][-1]['MACs']
             write_json(Path(args.work_dir) / 'figures.json', rows)
-            print(format_rows(rows), flush=True)
+            print(format_rows(rows, FORMATS, 'CL'), flush=True)
 
 
 if __name__ == '__main__':

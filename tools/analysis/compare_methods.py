@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import statistics
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -20,13 +19,13 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint
-from prettytable import PrettyTable
+from rivals import format_rows, keep_best, l1_scores, uniform_counts
 from torch import nn
 
 import razor_ext  # noqa: F401  (repairs upstream, before anything of OpenMMLab is used)
 from razor_ext.algorithms.extract import extract
 from razor_ext.engine import write_json
-from razor_ext.graph import ChannelGraph, analyze, slice_model
+from razor_ext.graph import analyze, slice_model
 from razor_ext.quantization import (
     QuantConfig,
     calibrate,
@@ -38,6 +37,7 @@ from razor_ext.quantization import (
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'pruning' / '_base_'
 METRIC = 'coco/AP'
+FORMATS = {'AP': '.4f', 'MACs': '.3f', 'relative BOPs': '.4f', 'params': '.0f'}
 
 
 def parse_args() -> argparse.Namespace:
@@ -146,8 +146,8 @@ class Bench:
         static = model.cpu().eval()
         dense_macs = summarize_costs(count_costs(self.dense(), self.data(static)))['macs']
         costs = summarize_costs(count_costs(static, self.data(static)), dense_macs)
-        return dict(ap=score, macs=costs['macs'] / dense_macs, bops=costs['relative_bops'],
-                    params=costs['params'])
+        return {'AP': score, 'MACs': costs['macs'] / dense_macs,
+                'relative BOPs': costs['relative_bops'], 'params': costs['params']}
 
     def static_int8(self, model: nn.Module) -> nn.Module:
         """Quantize a finished float model to 8 bits from a few batches, without training."""
@@ -162,38 +162,11 @@ class Bench:
         return model
 
 
-def uniform_counts(graph: ChannelGraph, ratio: float, divisor: int) -> dict[str, int]:
-    """Keep the same share of every unit; what the divisor leaves over goes to the first units."""
-    def counts(share: float) -> dict[str, int]:
-        return {u.name: min(u.num_channels,
-                            max(divisor, int(u.num_channels * share) // divisor * divisor))
-                for u in graph.units}
-
-    limit = ratio * graph.total_macs
-    share = max(s / 400 for s in range(1, 401) if s == 1 or graph.macs(counts(s / 400)) <= limit)
-    left = counts(share)
-    for unit in graph.units:
-        wider = {**left, unit.name: min(left[unit.name] + divisor, unit.num_channels)}
-        if graph.macs(wider) <= limit:
-            left = wider
-    return left
-
-
 def uniform_l1(bench: Bench) -> nn.Module:
     """Keep the same share of the channels of every unit, those of largest L1 norm."""
     model = bench.dense().eval()
     graph = analyze(model, bench.data(model))
-    parameters = dict(model.named_parameters())
-    left, keep = uniform_counts(graph, bench.args.ratio, 8), {}
-    for unit in graph.units:
-        norm = torch.zeros(unit.num_channels)
-        for member in unit.members:
-            weight = parameters.get(member.name)
-            if member.role == 'out' and weight is not None and weight.dim() > 1:
-                sums = weight.detach().abs().movedim(member.dim, 0).flatten(1).sum(1)
-                norm += sums[member.indices].sum(1)
-        keep[unit.name] = torch.zeros(unit.num_channels, dtype=torch.bool)
-        keep[unit.name][norm.topk(left[unit.name]).indices] = True
+    keep = keep_best(l1_scores(model, graph), uniform_counts(graph, bench.args.ratio, 8))
     return bench.finetune(slice_model(model, graph, keep), bench.args.epochs)
 
 
@@ -256,20 +229,6 @@ METHODS: dict[str, Callable[[Bench], nn.Module]] = {
 }
 
 
-def format_rows(rows: dict[str, list[dict[str, float]]]) -> str:
-    """Lay out mean and spread over the seeds."""
-    table = PrettyTable(['method', 'AP', 'min', 'max', 'MACs', 'relative BOPs', 'params (K)'],
-                        align='r')
-    table.align['method'] = 'l'
-    for name, results in rows.items():
-        mean = {key: statistics.mean(row[key] for row in results) for key in results[0]}
-        scores = [row['ap'] for row in results]
-        table.add_row([f'{name} ({len(results)})', f'{mean["ap"]:.4f}', f'{min(scores):.4f}',
-                       f'{max(scores):.4f}', f'{mean["macs"]:.3f}', f'{mean["bops"]:.4f}',
-                       f'{mean["params"] / 1e3:.1f}'])
-    return table.get_string()
-
-
 def main() -> None:
     """Run every method on every seed; print the table after each, and keep the figures."""
     args = parse_args()
@@ -281,10 +240,10 @@ def main() -> None:
             bench.turn = 100 * list(METHODS).index(name)
             model = METHODS[name](bench)
             rows[name].append(bench.test(model))
-            if rows[name][-1]['bops'] > 0.9 * rows[name][-1]['macs']:
+            if rows[name][-1]['relative BOPs'] > 0.9 * rows[name][-1]['MACs']:
                 rows[f'{name}, int8 after'].append(bench.test(bench.static_int8(model)))
             write_json(Path(args.work_dir) / 'figures.json', rows)
-            print(format_rows(rows), flush=True)
+            print(format_rows(rows, FORMATS, 'AP'), flush=True)
 
 
 if __name__ == '__main__':
