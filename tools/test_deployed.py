@@ -19,7 +19,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('model_cfg', help='config of the model, with test_dataloader and '
                         'test_evaluator')
     parser.add_argument('file', help='end2end.onnx of tools/deploy.py, or '
-                        "OpenVINO's end2end.xml beside it")
+                        "OpenVINO's end2end.xml or ncnn's end2end.param beside it")
     parser.add_argument('--out', help='the file to save metric results, JSON')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
                         help='changes to the model config, key=value')

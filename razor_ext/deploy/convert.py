@@ -1,6 +1,7 @@
 """Conversion by MMDeploy, followed by the proof that the result is the same model."""
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from . import openvino_backend
+from .backends import OWN_CONVERTERS, module_of
 from .checks import check_input_size, load_strictly
 from .errors import DeployError
 from .latency import open_session
@@ -50,6 +51,10 @@ class Conversion:
                               f'{ir_config["type"]!r}')
         self.save_file: str = ir_config['save_file']
         self.backend = get_backend(self.deploy_cfg)
+        if self.backend is Backend.NCNN:
+            # pnnx reads the torch model; the graph beside it shall be one that runs everywhere
+            self.deploy_cfg = copy.deepcopy(self.deploy_cfg)
+            self.deploy_cfg.backend_config = dict(type=Backend.ONNXRUNTIME.value)
         check_input_size(self.deploy_cfg, self.model_cfg)
 
     def build_task(self) -> BaseTask:
@@ -141,10 +146,21 @@ class Conversion:
                        self.checkpoint, device=self.device)
         return folder / self.save_file
 
-    def convert_backend(self, onnx_file: Path, folder: Path) -> list[str]:
-        """Convert the ONNX file for the backend of the deploy config; returns the new files."""
-        if self.backend is Backend.OPENVINO:
-            return openvino_backend.convert(onnx_file, folder)
+    def convert_backend(self, onnx_file: Path, folder: Path, model: nn.Module,
+                        batch: torch.Tensor) -> list[str]:
+        """Convert for the backend of the deploy config.
+
+        Args:
+            onnx_file: Exported file.
+            folder: Where to write.
+            model: The torch model it was exported from.
+            batch: An input.
+
+        Returns:
+            The new files.
+        """
+        if self.backend in OWN_CONVERTERS:
+            return OWN_CONVERTERS[self.backend].convert(onnx_file, folder, model, batch)
         with no_mp():
             return list(to_backend(self.backend.value, [os.fspath(onnx_file)],
                                    work_dir=os.fspath(folder), deploy_cfg=self.deploy_cfg,
@@ -180,10 +196,10 @@ def run_onnx(path: str | os.PathLike | bytes,
             [session.run(None, {name: batch.cpu().numpy()}) for batch in inputs])
 
 
-def check_openvino(names: Sequence[str], model: nn.Module, xml: str,
-                   inputs: Sequence[torch.Tensor]) -> list[OutputParity]:
-    """Compare a model converted for OpenVINO with the torch model; see :func:`check_parity`."""
-    exported = openvino_backend.run(xml, [batch.cpu().numpy() for batch in inputs])
+def check_backend(names: Sequence[str], model: nn.Module, path: str,
+                  inputs: Sequence[torch.Tensor]) -> list[OutputParity]:
+    """Compare a file of another backend with the torch model; see :func:`check_parity`."""
+    exported = module_of(path).run(path, [batch.cpu().numpy() for batch in inputs])
     return compare(names, run_torch(model, inputs), exported)
 
 

@@ -10,6 +10,7 @@ import onnx
 import torch
 from torch import nn
 
+from .alignment import filled_channels
 from .latency import open_session, random_feed
 
 CONTRACTIONS = ('Conv', 'Gemm', 'MatMul')
@@ -50,7 +51,7 @@ def count_onnx(path: str | os.PathLike,
 
     Returns:
         ``bytes``, ``params`` (elements of all stored tensors of one or more dimensions) and
-        ``macs``.
+        ``macs``, without channels that are filled up with zeros.
     """
     model = onnx.load(os.fspath(path))
     nodes = [node for node in model.graph.node if node.op_type in CONTRACTIONS]
@@ -67,14 +68,17 @@ def count_onnx(path: str | os.PathLike,
     shapes = {name: list(array.shape)
               for name, array in [*zip(computed, session.run(computed, feed)), *feed.items()]}
     shapes.update(stored)
+    filled = filled_channels(model)
     return {'bytes': os.path.getsize(path),
-                'params': sum(prod(dims) for dims in stored.values() if dims),
-                'macs': sum(_node_macs(node, shapes) for node in nodes)}
+            'params': sum(prod(dims) for dims in stored.values() if dims),
+            'macs': sum(_node_macs(node, shapes, filled.get(node.output[0], 0))
+                        for node in nodes)}
 
 
-def _node_macs(node: onnx.NodeProto, shapes: dict[str, list[int]]) -> int:
+def _node_macs(node: onnx.NodeProto, shapes: dict[str, list[int]], filled: int) -> int:
     outputs = prod(shapes[node.output[0]])
     if node.op_type == 'Conv':
-        return outputs * prod(shapes[node.input[1]][1:])
+        channels, *kernel = shapes[node.input[1]][1:]
+        return outputs * (channels - filled) * prod(kernel)
     transposed = any(item.name == 'transA' and item.i for item in node.attribute)
     return outputs * shapes[node.input[0]][0 if transposed else -1]

@@ -16,7 +16,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch import nn
 
-from . import openvino_backend
+from .backends import module_of
 from .errors import DeployError
 
 
@@ -61,19 +61,20 @@ def evaluate_file(deploy_cfg: Config, model_cfg: Config,
         deploy_cfg: MMDeploy's deployment config the file was made with.
         model_cfg: Config with the test set.
         path: ONNX file, run by ONNX Runtime whatever the backend of `deploy_cfg`; or OpenVINO's
-            .xml beside the ONNX file it was made from. A file exported for a fixed batch must be
-            one for a batch of 1.
+            .xml or ncnn's .param beside the ONNX file it was made from. A file exported for a fixed
+            batch must be one for a batch of 1.
 
     Returns:
         The metrics.
 
     Raises:
-        DeployError: If the file is of another batch size than 1, or an .xml stands alone.
+        DeployError: If the file is of another batch size than 1, or another backend's
+            file stands alone.
     """
     onnx_file = Path(path).with_suffix('.onnx')
     if not onnx_file.is_file():
         raise DeployError(f'{os.fspath(onnx_file)!r} does not exist; give an ONNX file, or an .xml '
-                          'beside it')
+                          'or .param beside it')
     batch = fixed_batch(onnx_file)
     if batch not in (None, 1):
         raise DeployError(f'{os.fspath(onnx_file)!r} takes batches of {batch} only, and the test '
@@ -84,8 +85,9 @@ def evaluate_file(deploy_cfg: Config, model_cfg: Config,
     task = build_task_processor(model_cfg, plain, 'cpu')
     model = task.build_backend_model([os.fspath(onnx_file)],
                                      data_preprocessor_updater=task.update_data_preprocessor)
-    if Path(path).suffix == '.xml':
-        model.wrapper = openvino_backend.Wrapper(path, model.output_names)
+    backend = module_of(path)
+    if backend is not None:
+        model.wrapper = backend.Wrapper(path, model.output_names)
     return evaluate(model.eval(), model_cfg, batch)
 
 

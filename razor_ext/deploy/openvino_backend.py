@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmdeploy.backend.base import BaseWrapper
+from torch import nn
 
 from .errors import DeployError
 
@@ -20,12 +21,15 @@ def _import_openvino():
     return openvino
 
 
-def convert(onnx_file: Path, folder: Path) -> list[str]:
+def convert(onnx_file: Path, folder: Path, model: nn.Module | None = None,
+            batch: torch.Tensor | None = None) -> list[str]:
     """Write the model as OpenVINO's .xml and .bin, in full precision.
 
     Args:
         onnx_file: Exported file.
         folder: Where to write.
+        model: Not needed.
+        batch: Not needed.
 
     Returns:
         Both paths.

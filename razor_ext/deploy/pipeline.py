@@ -9,7 +9,6 @@ from pathlib import Path
 
 import onnx
 import torch
-from mmdeploy.utils import Backend
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from torch import nn
@@ -17,8 +16,9 @@ from torch import nn
 from razor_ext.engine.atomic import write_json
 from razor_ext.quantization import load_quant
 
+from .backends import OWN_CONVERTERS
 from .checks import check_files, check_widths
-from .convert import Conversion, check_openvino, check_parity
+from .convert import Conversion, check_backend, check_parity
 from .counts import count_onnx, count_torch
 from .errors import DeployError
 from .evaluate import as_deployed, evaluate, evaluate_file
@@ -150,17 +150,18 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
                                        quantized.calibration)
         if options.parent:
             files['parent'] = Path(options.parent)
-        backend_files = conversion.convert_backend(onnx_file, folder)
+        backend_files = conversion.convert_backend(onnx_file, folder, reference, inputs[0])
         backend_parities = []
-        if conversion.backend is Backend.OPENVINO:
-            backend_parities = check_openvino(
+        if conversion.backend in OWN_CONVERTERS:
+            backend_parities = check_backend(
                 [row.name for row in parities], quantized.reference if quantized else reference,
                 backend_files[0], inputs)
             if not quantized:
                 require(backend_parities, options.parity_threshold)
         if options.dump_info:
             conversion.dump_info(folder)
-        drawable = conversion.backend is not Backend.OPENVINO and getattr(task, 'drawable', True)
+        drawable = (conversion.backend not in OWN_CONVERTERS
+                    and getattr(task, 'drawable', True))
         if options.draw and drawable:
             _draw(conversion, task, reference, backend_files, images[0], folder, options.show)
         report = {
@@ -213,8 +214,8 @@ def _accuracy(conversion: Conversion, reference: nn.Module, quantized: Quantized
     if quantized:
         found['fake_quantization'] = evaluate(as_deployed(quantized.reference), config)
     tested = {name: path for name, path in files.items() if name != 'parent'}
-    if conversion.backend is Backend.OPENVINO:
-        tested['openvino'] = backend_files[0]
+    if conversion.backend in OWN_CONVERTERS:
+        tested[conversion.backend.value] = Path(backend_files[0])
     return {**found, **{name: evaluate_file(conversion.deploy_cfg, config, path)
                         for name, path in tested.items()}}
 

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from .alignment import align_inputs
 from .errors import DeployError
 from .grids import Grid, LayerGrids
 from .match import MatchedLayer, match_layers, stored_tensors
@@ -96,7 +97,7 @@ def insert_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids],
     trim_silu(model, plan)
     writer.absorbed = absorb_relu(model, plan)
     integer, floating = writer.write()
-    return QdqModel(writer.assemble(), integer, floating, on_grids)
+    return QdqModel(align_inputs(writer.assemble()), integer, floating, on_grids)
 
 
 def opset_of(model: onnx.ModelProto) -> int:

@@ -143,7 +143,8 @@ def _add_quantization(table: PrettyTable, figures: Mapping, columns: int) -> Non
 
 def _add_accuracy(table: PrettyTable, accuracy: Mapping[str, Mapping], columns: list[str]) -> None:
     """Rows of every metric; COCO's -1 says that there is nothing of that size."""
-    beside = {'fake_quantization': 'fake quantization in torch', 'openvino': "OpenVINO's file"}
+    beside = {'fake_quantization': 'fake quantization in torch', 'openvino': "OpenVINO's file",
+              'ncnn': "ncnn's files"}
     metrics = [name for name, value in accuracy.get('torch', {}).items() if value != -1]
     for metric in metrics:
         table.add_row([metric, *(f'{accuracy[name][metric]:.4f}' if name in accuracy else ''

@@ -23,8 +23,8 @@ from .targets import CostTarget, SparsityTarget, Target
 #: Bits that the ceiling of every quantizer starts from.
 START_BITS = 16
 #: Kinds of targets, and what each takes besides `kind` and `ratio`.
-TARGETS = {'sparsity': ('on_unreachable', ), 'macs': ('per_cost', ), 'params': ('per_cost', ),
-           'bops': ('per_cost', ), 'latency': ('table', 'per_cost')}
+TARGETS = {'sparsity': ('on_unreachable', 'per_unit'), 'macs': ('per_cost', ),
+           'params': ('per_cost', ), 'bops': ('per_cost', ), 'latency': ('table', 'per_cost')}
 
 
 @MODELS.register_module()

@@ -139,6 +139,13 @@ class Chooser:
             room -= len(chunk)
         return chosen
 
+    def relative(self, scores: np.ndarray, pruned: np.ndarray) -> np.ndarray:
+        """Scores over the mean of what is left of their unit (float [G], both masks and scores)."""
+        left = np.where(pruned, 0., scores)
+        sums, counts = (np.add.reduceat(values, self.starts[:-1]) for values in (left, ~pruned))
+        means = np.divide(sums, counts, out=np.ones_like(sums), where=(counts > 0) & (sums > 0))
+        return scores / np.repeat(means, self.sizes)
+
     def savings(self, pruned: np.ndarray, cost: Cost) -> np.ndarray:
         """What one more pruned channel of each unit saves: the mean over its next allowed step.
 
@@ -232,12 +239,13 @@ class SparsityTarget:
         ValueError: A ratio outside [0, 1], or an unknown ``on_unreachable``.
     """
 
-    def __init__(self, ratio: float, on_unreachable: str = 'error') -> None:
+    def __init__(self, ratio: float, on_unreachable: str = 'error',
+                 per_unit: bool = True) -> None:
         if not 0. <= ratio <= 1.:
             raise ValueError(f'target_group_sparsity={ratio}: a share lies in [0, 1]')
         if on_unreachable not in ('error', 'nearest'):
             raise ValueError(f"on_unreachable={on_unreachable!r}: 'error' or 'nearest'")
-        self.ratio, self.on_unreachable = ratio, on_unreachable
+        self.ratio, self.on_unreachable, self.per_unit = ratio, on_unreachable, per_unit
 
     def prepare(self, chooser: Chooser) -> None:
         """Fix the number of groups.
@@ -263,6 +271,8 @@ class SparsityTarget:
         """Choose the groups of one of the ``periods``; see :meth:`Chooser.choose_count`."""
         last = period == periods - 1
         now = self.total if last else self.total // periods * (period + 1)
+        if self.per_unit:
+            scores = chooser.relative(scores, pruned)
         return chooser.choose_count(scores, pruned, self.total, now)
 
 
