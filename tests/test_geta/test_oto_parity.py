@@ -54,8 +54,8 @@ def test_scores_count_and_zeroed_groups_of_a_run(name, options):
     translated = {'momentum': options.get('first_momentum', 0.),
                   'weight_decay': options.get('weight_decay', 0.)}
     plan = StagePlan(12, 3, 0, 4, 1, 1)
-    opt = HESSO(ours.parameters(), groups=index, plan=plan, target=SparsityTarget(0.5),
-                variant='sgd', lr=0.01, **translated)
+    opt = HESSO(ours.parameters(), groups=index, plan=plan,
+                target=SparsityTarget(0.5, per_unit=False), variant='sgd', lr=0.01, **translated)
     oracle = build_oto_optimizer(
         'hesso', other, theirs.named_parameters(), lr=0.01, target_group_sparsity=0.5,
         start_pruning_step=3, pruning_periods=1, pruning_steps=4, **options)
@@ -84,7 +84,8 @@ def test_scores_of_every_period_with_adam(name):
     oracle = build_oto_optimizer(
         'hesso', index, theirs.named_parameters(), lr=1e-3, variant='adam',
         target_group_sparsity=0.4, start_pruning_step=2, pruning_periods=3, pruning_steps=6)
-    chooser, target = Chooser(index.unit_names, index.sizes), SparsityTarget(0.4)
+    chooser = Chooser(index.unit_names, index.sizes)
+    target = SparsityTarget(0.4, per_unit=False)
     target.prepare(chooser)
     periods = []
     identify = oracle.identify_redundant_groups

@@ -61,7 +61,7 @@ def test_exact_count_with_divisors_in_every_period(problem, ratio, periods):
 def test_least_total_score_of_all_ways(problem, ratio):
     sizes, names, divisor, floor, scores = problem
     chooser = Chooser(names, sizes, divisor, floor)
-    target = SparsityTarget(ratio, on_unreachable='nearest')
+    target = SparsityTarget(ratio, on_unreachable='nearest', per_unit=False)
     target.prepare(chooser)
     pruned = np.zeros(len(scores), bool)
     chosen = target.choose(chooser, scores, pruned, 0, 1)
@@ -69,6 +69,35 @@ def test_least_total_score_of_all_ways(problem, ratio):
     best = min(sum(part[:n].sum() for part, n in zip(per_unit, counts))
                for counts in itertools.product(*chooser.options) if sum(counts) == target.total)
     assert scores[chosen].sum() == pytest.approx(best)
+
+
+@settings(max_examples=60, deadline=None)
+@given(problems(4, 12), st.lists(st.floats(1e-3, 1e3), min_size=12, max_size=12), st.integers(1, 4))
+def test_scale_of_a_unit_does_not_matter(problem, factors, periods):
+    sizes, names, divisor, floor, scores = problem
+    chooser = Chooser(names, sizes, divisor, floor)
+    scales = np.repeat(factors[:len(sizes)], sizes)
+    kept = []
+    for values in (1. + scores, (1. + scores) * scales):
+        target = SparsityTarget(0.5, on_unreachable='nearest')
+        target.prepare(chooser)
+        pruned = np.zeros(len(scores), bool)
+        for period in range(periods):
+            pruned |= target.choose(chooser, np.round(chooser.relative(values, pruned), 9), pruned,
+                                    period, periods)
+        kept.append(chooser.keep_counts(pruned))
+    assert kept[0] == kept[1]
+
+
+def test_a_unit_of_low_scores_is_emptied_only_on_request():
+    scores = np.concatenate([np.linspace(1, 2, 8), np.linspace(10, 20, 8)])
+    kept = {}
+    for per_unit in (False, True):
+        target, chooser = SparsityTarget(0.4, per_unit=per_unit), Chooser(['a', 'b'], [8, 8])
+        target.prepare(chooser)
+        pruned = target.choose(chooser, scores, np.zeros(16, bool), 0, 1)
+        kept[per_unit] = chooser.keep_counts(pruned)
+    assert kept == {False: {'a': 2, 'b': 8}, True: {'a': 5, 'b': 5}}
 
 
 @given(st.integers(0, 10 ** 6), st.integers(1, 60))

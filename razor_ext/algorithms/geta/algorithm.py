@@ -43,7 +43,8 @@ class GETA(BaseAlgorithm):
             to leave of `kind='macs'`, `'params'`, `'bops'` or `'latency'`, of the dense float
             model; counted at the most bits of the range, so that fewer bits only undercut it.
             Latency is read from `table`, a file that tools/analysis/latency_table.py measures.
-            `per_cost=False` prunes by score alone, not by score per cost saved. None prunes
+            `per_cost=False` prunes by score alone, not by score per cost saved, and
+            `per_unit=False` (sparsity) by raw scores, not relative to their unit's. None prunes
             nothing.
         stages: arguments of `Stages`, fractions of the run or optimizer steps.
         distiller: one of MMRazor's distillers, to learn from the dense model as well.

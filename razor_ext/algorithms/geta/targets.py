@@ -234,6 +234,8 @@ class SparsityTarget:
         ratio: Share of groups to prune.
         on_unreachable: What to do where divisors and floors forbid the exact number: ``'error'``,
             or ``'nearest'`` to take the nearest reachable number.
+        per_unit: Compare scores relative to the mean of their unit. Raw ones (False, as published)
+            are on another scale in every layer, and can empty one unit before they touch the next.
 
     Raises:
         ValueError: A ratio outside [0, 1], or an unknown ``on_unreachable``.
