@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.config import Config
 
 from razor_ext.graph import ChannelGraph, analyze
+from razor_ext.subnet import load_subnet
 
 from .codebase import architecture_config
 from .counts import count_onnx
@@ -65,7 +66,8 @@ def find_structure(graph: ChannelGraph, share: float, divisor: int,
 
 def compare_speed(deploy_cfg: Config, model_cfg: Config, folder: Path, share: float = 0.5,
                   divisor: int = 8, beside: Mapping[str, Config] | None = None, rounds: int = 100,
-                  threads: int = 1, seed: int = 0, padded: bool = True) -> dict:
+                  threads: int = 1, seed: int = 0, padded: bool = True,
+                  structure: str | Mapping[str, int] | None = None) -> dict:
     """Time the dense model, a pruned one and their 8-bit integers in turns.
 
     Weights are random, batch normalisation is set, so that the activations are sensible: neither
@@ -83,6 +85,7 @@ def compare_speed(deploy_cfg: Config, model_cfg: Config, folder: Path, share: fl
         threads: Threads; 0 takes all cores.
         seed: Of the structure.
         padded: Also the padded one; MMRazor pads image models only.
+        structure: Channels by unit or a fix_subnet.json, timed as it is; None draws one.
 
     Returns:
         ``files``: by name, ``macs``, ``params``, ``bytes``, ``ms`` and the factors
@@ -97,8 +100,12 @@ def compare_speed(deploy_cfg: Config, model_cfg: Config, folder: Path, share: fl
                           'give the deploy config of a CompressedModel (geta_deploy_*.py)')
     exports = {DENSE: export_random(deploy_cfg, architecture_config(model_cfg), folder, DENSE)}
     dense: RandomExport = exports[DENSE]
-    structure = _structure(model_cfg, deploy_cfg, dense, share, divisor, seed)
-    pruned = [(NATIVE, round_structure(structure, divisor), 1)]
+    if structure is None:
+        structure = _structure(model_cfg, deploy_cfg, dense, share, divisor, seed)
+        pruned = [(NATIVE, round_structure(structure, divisor), 1)]
+    else:
+        structure = load_subnet(structure)
+        pruned = [(NATIVE, structure, 1)]
     if padded:
         pruned.append((PADDED, structure, divisor))
     for name, subnet, pad in pruned:

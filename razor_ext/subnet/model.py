@@ -108,8 +108,18 @@ def _keep_weights(model: nn.Module) -> None:
 def pads_to(divisor: int) -> Any:
     """Return a method that pads a sliced model to a divisor, for mmdeploy to call."""
     def post_process_for_mmdeploy(model: nn.Module) -> None:
-        """Pad the channels with zero weights to multiples of the divisor."""
-        structure = make_channel_divisible(model, divisor=divisor)
+        """Pad the channels with zero weights to multiples of the divisor.
+
+        Raises:
+            SubnetError: MMRazor, which traces a model on an image of its own, cannot run it.
+        """
+        try:
+            structure = make_channel_divisible(model, divisor=divisor)
+        except Exception as error:  # of the model, on an input that is not its own
+            raise SubnetError(
+                f'divisor={divisor}: MMRazor, which pads the channels, cannot run a '
+                f'{type(model).__name__} on an image ({error}); set divisor=1, and prune with a '
+                'divisor instead') from error
         # The layers made anew are in training mode.
         model.train(model.training)
         lines = [f'{name}: {count}' for name, count in structure.items()]

@@ -10,6 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hub import get_config
+from mmengine.model import BaseModel
 from mmengine.registry import MODELS, DefaultScope
 
 from razor_ext.deploy.pipeline import DeployOptions, deploy
@@ -21,7 +22,8 @@ from razor_ext.quantization import (
     quantizer_handles,
     save_quant,
 )
-from razor_ext.subnet import dump_subnet
+from razor_ext.subnet import SubnetError, dump_subnet
+from razor_ext.subnet.model import pads_to
 
 ROOT = Path(__file__).parents[2]
 DEPLOY_CONFIG = ROOT / 'configs/deploy/pose_simcc_onnxruntime_static-256x192.py'
@@ -96,3 +98,17 @@ def test_learned_integers_are_deployed(files: Path, tmp_path: Path) -> None:
     layers = json.loads((files / 'quant.json').read_text())['layers']
     assert len(report['quantization']['integer_layers']) > len(layers) // 2
     assert report['onnx']['bytes'] < report['float']['bytes'] / 2
+
+
+def test_padding_a_model_that_takes_no_image_is_refused() -> None:
+    class Walker(BaseModel):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = torch.nn.Conv3d(1, 6, 3)
+
+        def forward(self, inputs, data_samples=None, mode='tensor'):
+            raise ValueError(f'a sequence is needed, not {tuple(inputs.shape)}')
+
+    with pytest.raises(SubnetError, match=r'divisor=4: .* run a Walker on an image \(a sequence is '
+                                          r'needed, not .*prune with a divisor'):
+        pads_to(4)(Walker())

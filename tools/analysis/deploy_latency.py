@@ -30,9 +30,11 @@ def parse_args() -> argparse.Namespace:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('deploy_cfg', help='deploy config, e.g. of configs/deploy')
     parser.add_argument('model_cfg', help='deploy config of a CompressedModel (geta_deploy_*.py); '
-                        'the structure is drawn, its fix_subnet is not read')
+                        'its fix_subnet is not read')
+    parser.add_argument('--structure', metavar='FILE',
+                        help='fix_subnet.json to time (default: one is drawn)')
     parser.add_argument('--share', type=float, default=0.5,
-                        help='share of the MACs to keep at most (default: 0.5)')
+                        help='share of the MACs that a drawn one keeps at most (default: 0.5)')
     parser.add_argument('--divisor', type=int, default=8,
                         help='of the channel counts (default: 8)')
     parser.add_argument('--no-padded', action='store_true',
@@ -54,7 +56,8 @@ def main() -> None:
     """Export, measure, print."""
     args = parse_args()
     try:
-        check_files(deploy_config=args.deploy_cfg, model_config=args.model_cfg)
+        check_files(deploy_config=args.deploy_cfg, model_config=args.model_cfg,
+                    structure=args.structure)
         deploy_cfg = Config.fromfile(args.deploy_cfg)
         model_cfg = Config.fromfile(args.model_cfg)
         model_cfg.merge_from_dict(args.cfg_options)
@@ -67,7 +70,7 @@ def main() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             figures = compare_speed(deploy_cfg, model_cfg, folder, args.share, args.divisor,
                                     beside, args.rounds, args.threads, args.seed,
-                                    not args.no_padded)
+                                    not args.no_padded, args.structure)
     except DeployError as error:
         sys.exit(f'deploy_latency: {error}')
     if args.out:

@@ -39,7 +39,7 @@ optim_wrapper = dict(
 
 custom_hooks = [dict(type='mmrazor.CompressedModelHook')]
 
-max_iters = 60
+max_iters = 120
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-param_scheduler = dict(milestones=[42])
+param_scheduler = dict(milestones=[80])
 default_hooks = dict(checkpoint=dict(interval=max_iters))

@@ -27,7 +27,7 @@ _base_ = [
     '../../gait/gaitgl/gaitgl-small_demo-64x44.py',
     '../_base_/geta.py',
 ]
-pretrained_path = 'work_dirs/gaitgl-small_demo-64x44/iter_300.pth'
+pretrained_path = 'work_dirs/gaitgl-small_demo-64x44/iter_500.pth'
 
 quant = dict(
     weight_bits=(4, 8),
@@ -62,7 +62,7 @@ optim_wrapper = dict(
 geta_hooks = _base_.geta_hooks
 custom_hooks = geta_hooks
 
-max_iters = 120
+max_iters = 240
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-param_scheduler = dict(milestones=[84, 108])
+param_scheduler = dict(milestones=[168, 216])
 default_hooks = dict(checkpoint=dict(interval=max_iters))

@@ -27,7 +27,7 @@ _base_ = [
     '../../gait/gaitgl/gaitgl-small_demo-64x44.py',
     '../_base_/group_fisher_graph.py',
 ]
-pretrained_path = 'work_dirs/gaitgl-small_demo-64x44/iter_300.pth'
+pretrained_path = 'work_dirs/gaitgl-small_demo-64x44/iter_500.pth'
 
 interval = 3
 normalization_type = 'act'
