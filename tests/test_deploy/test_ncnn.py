@@ -53,8 +53,8 @@ def test_batches_run_one_by_one(tmp_path):
 def test_missing_weights_are_an_error(tmp_path):
     pytest.importorskip('ncnn')
     pytest.importorskip('pnnx')
-    param, weights = ncnn_backend.convert(tmp_path / 'a.onnx', tmp_path, Net().eval(),
-                                          torch.zeros(1, 3, 5, 5))
+    param, _ = ncnn_backend.convert(tmp_path / 'a.onnx', tmp_path, Net().eval(),
+                                    torch.zeros(1, 3, 5, 5))
     (tmp_path / 'a.bin').unlink()
     with pytest.raises(DeployError, match='cannot load'):
         ncnn_backend.run(param, [])

@@ -107,8 +107,8 @@ def test_padding_a_model_that_takes_no_image_is_refused() -> None:
             self.conv = torch.nn.Conv3d(1, 6, 3)
 
         def forward(self, inputs, data_samples=None, mode='tensor'):
-            raise ValueError(f'a sequence is needed, not {tuple(inputs.shape)}')
+            raise ValueError('a sequence is needed')
 
     with pytest.raises(SubnetError, match=r'divisor=4: .* run a Walker on an image \(a sequence is '
-                                          r'needed, not .*prune with a divisor'):
+                                          r'needed\).*prune with a divisor'):
         pads_to(4)(Walker())
