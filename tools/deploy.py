@@ -54,6 +54,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--compare-static', action='store_true',
                         help="with --quant: compare with ONNX Runtime's static int8")
     parser.add_argument('--force', action='store_true', help='accept a slower result')
+    parser.add_argument('--onnx-only', action='store_true',
+                        help="leave the conversion of the ONNX file to the backend's machine")
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
                         help='changes to the model config, key=value')
     return parser.parse_args()
@@ -75,7 +77,7 @@ def main() -> None:
             rounds=args.rounds, quant=args.quant, pack_int4=args.pack_int4,
             calibration_images=args.calib_img,
             calibration_config=args.calib_dataset_cfg, parent=args.parent, test=args.test,
-            compare_static=args.compare_static, force=args.force)
+            compare_static=args.compare_static, force=args.force, onnx_only=args.onnx_only)
         deploy(deploy_cfg, model_cfg, args.checkpoint, args.img, options)
     except (AuditError, DeployError, ParityError, QuantFileError, SubnetError) as error:
         sys.exit(f'deploy: {error}')

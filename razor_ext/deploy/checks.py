@@ -62,11 +62,9 @@ def check_input_size(deploy_cfg: Config, model_cfg: Config) -> None:
 
 #: Most bits of weights and of activations that a backend computes as trained. OpenVINO reads
 #: 16-bit activations, but its results are off by several percent.
-WIDEST = {'onnxruntime': (16, 16), 'openvino': (16, 8)}
-#: Why no integers are written for the other backends of configs/deploy.
+WIDEST = {'onnxruntime': (16, 16), 'openvino': (16, 8), 'tensorrt': (8, 8)}
+#: Why no integers are written for another backend of configs/deploy.
 WITHOUT_INTEGERS = {
-    'tensorrt': 'it takes symmetric int8 activations only, and the grids here are uint8 with a '
-                'zero point',
     'ncnn': 'its converter reads no QuantizeLinear, it calibrates by its own tools'}
 
 
@@ -83,7 +81,7 @@ def check_widths(backend: str, spec: Mapping) -> None:
     if backend not in WIDEST:
         why = WITHOUT_INTEGERS.get(backend, 'it was never tried')
         raise DeployError(f'no integers are written for {backend}: {why}; leave out --quant '
-                          'or deploy for onnxruntime or openvino')
+                          f'or deploy for {", ".join(WIDEST)}')
     widest_weight, widest_activation = WIDEST[backend]
     for name, layer in spec['layers'].items():
         sides = [('activations', grid, widest_activation) for grid in layer['activations'].values()]

@@ -12,6 +12,7 @@ import torch
 from mmdeploy.apis import build_task_processor, torch2onnx
 from mmdeploy.apis.core.pipeline_manager import no_mp
 from mmdeploy.apis.utils import to_backend
+from mmdeploy.backend.base import get_backend_manager
 from mmdeploy.backend.sdk.export_info import export2SDK
 from mmdeploy.codebase.base import BaseTask
 from mmdeploy.utils import IR, Backend, get_backend, get_input_shape, get_ir_config, get_task_type
@@ -37,12 +38,14 @@ class Conversion:
         model_cfg: Config of the dense or compressed model.
         checkpoint: Weights of that model.
         device: Device of the torch model.
+        portable: Export a graph for any runtime, without what MMDeploy rewrites for the backend.
     """
 
     deploy_cfg: Config
     model_cfg: Config
     checkpoint: str
     device: str = 'cpu'
+    portable: bool = False
 
     def __post_init__(self) -> None:
         ir_config = get_ir_config(self.deploy_cfg)
@@ -51,8 +54,7 @@ class Conversion:
                               f'{ir_config["type"]!r}')
         self.save_file: str = ir_config['save_file']
         self.backend = get_backend(self.deploy_cfg)
-        if self.backend is Backend.NCNN:
-            # pnnx reads the torch model; the graph beside it shall be one that runs everywhere
+        if self.portable or self.backend is Backend.NCNN:  # pnnx reads the torch model
             self.deploy_cfg = copy.deepcopy(self.deploy_cfg)
             self.deploy_cfg.backend_config = dict(type=Backend.ONNXRUNTIME.value)
         check_input_size(self.deploy_cfg, self.model_cfg)
@@ -165,6 +167,19 @@ class Conversion:
             return list(to_backend(self.backend.value, [os.fspath(onnx_file)],
                                    work_dir=os.fspath(folder), deploy_cfg=self.deploy_cfg,
                                    device=self.device))
+
+    def require_backend(self) -> None:
+        """Refuse a backend whose converter is not installed.
+
+        Raises:
+            DeployError: Naming it.
+        """
+        if self.backend in OWN_CONVERTERS:
+            return
+        if not get_backend_manager(self.backend.value).is_available():
+            raise DeployError(
+                f'{self.backend.value} is not installed; install it, or write the ONNX file alone '
+                'by --onnx-only and convert it where it runs')
 
     def dump_info(self, folder: Path) -> None:
         """Write deploy.json, pipeline.json and detail.json for MMDeploy's SDK.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import onnx
 import torch
+from mmdeploy.utils import Backend
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from torch import nn
@@ -23,7 +24,7 @@ from .counts import count_onnx, count_torch
 from .errors import DeployError
 from .evaluate import as_deployed, evaluate, evaluate_file
 from .parity import require
-from .quantized import QuantizedExport, quantize_export
+from .quantized import QuantizedExport, quantize_export, quantize_symmetric
 from .report import (
     bit_operations,
     describe_environment,
@@ -56,6 +57,7 @@ class DeployOptions:
         test: Also run the test set of the model config through torch and through each file.
         compare_static: Also make ONNX Runtime's static int8 of the float file, to compare with.
         force: Accept a result slower than its parent.
+        onnx_only: Leave the conversion of the ONNX file to the backend's own machine.
     """
 
     test_images: Sequence[str] = ()
@@ -74,6 +76,7 @@ class DeployOptions:
     test: bool = False
     compare_static: bool = False
     force: bool = False
+    onnx_only: bool = False
 
     def __post_init__(self) -> None:
         if self.parity_threshold <= 0:
@@ -117,9 +120,15 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
     if options.quant and model_cfg.model.get('divisor', 1) != 1:
         raise DeployError(f'divisor={model_cfg.model.divisor} pads the layers, and quant.json '
                           'knows the unpadded ones; set divisor=1 (--cfg-options model.divisor=1)')
-    conversion = Conversion(deploy_cfg, model_cfg, checkpoint, options.device)
+    conversion = Conversion(deploy_cfg, model_cfg, checkpoint, options.device, options.onnx_only)
     if options.quant:
         check_widths(conversion.backend.value, load_quant(options.quant))
+    if not options.onnx_only:
+        conversion.require_backend()
+    symmetric = conversion.backend is Backend.TENSORRT
+    if symmetric and (options.parent or options.compare_static or options.pack_int4):
+        raise DeployError('--parent, --compare-static and --pack-int4 are for files that ONNX '
+                          'Runtime runs, not for TensorRT')
     task = conversion.build_task()
     reference = conversion.build_reference()
     if hasattr(task, 'prepare_reference'):
@@ -141,8 +150,11 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
             logger.info('writing the integers of %s', options.quant)
             files['float'] = onnx_file.with_name(f'{onnx_file.stem}_float.onnx')
             os.replace(onnx_file, files['float'])
-            quantized = quantize_export(files['float'], reference, options.quant, calibration,
-                                        inputs, options.pack_int4)
+            if symmetric:
+                quantized = quantize_symmetric(files['float'], reference, options.quant, inputs)
+            else:
+                quantized = quantize_export(files['float'], reference, options.quant, calibration,
+                                            inputs, options.pack_int4)
             onnx.save(quantized.model, onnx_file)
             if options.compare_static:
                 files['static'] = onnx_file.with_name(f'{onnx_file.stem}_static.onnx')
@@ -150,9 +162,10 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
                                        quantized.calibration)
         if options.parent:
             files['parent'] = Path(options.parent)
-        backend_files = conversion.convert_backend(onnx_file, folder, reference, inputs[0])
+        backend_files = [] if options.onnx_only else conversion.convert_backend(
+            onnx_file, folder, reference, inputs[0])
         backend_parities = []
-        if conversion.backend in OWN_CONVERTERS:
+        if conversion.backend in OWN_CONVERTERS and backend_files:
             backend_parities = check_backend(
                 [row.name for row in parities], quantized.reference if quantized else reference,
                 backend_files[0], inputs)
@@ -160,7 +173,7 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
                 require(backend_parities, options.parity_threshold)
         if options.dump_info:
             conversion.dump_info(folder)
-        drawable = (conversion.backend not in OWN_CONVERTERS
+        drawable = (conversion.backend not in OWN_CONVERTERS and not options.onnx_only
                     and getattr(task, 'drawable', True))
         if options.draw and drawable:
             _draw(conversion, task, reference, backend_files, images[0], folder, options.show)
@@ -179,7 +192,7 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
             'quantization': _describe_quantization(quantized, inputs),
             'accuracy': _accuracy(conversion, reference, quantized, files, backend_files)
             if options.test else {},
-            'latency': measure(files, inputs[0], options.rounds),
+            'latency': {} if symmetric else measure(files, inputs[0], options.rounds),
             'environment': describe_environment()}
         if not options.force:
             require_faster(report['latency'])
@@ -214,7 +227,7 @@ def _accuracy(conversion: Conversion, reference: nn.Module, quantized: Quantized
     if quantized:
         found['fake_quantization'] = evaluate(as_deployed(quantized.reference), config)
     tested = {name: path for name, path in files.items() if name != 'parent'}
-    if conversion.backend in OWN_CONVERTERS:
+    if conversion.backend in OWN_CONVERTERS and backend_files:
         tested[conversion.backend.value] = Path(backend_files[0])
     return {**found, **{name: evaluate_file(conversion.deploy_cfg, config, path)
                         for name, path in tested.items()}}

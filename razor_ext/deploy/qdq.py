@@ -115,7 +115,7 @@ class _Writer:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, np.ndarray] = {}
         self.quantized: dict[tuple[str, Grid], str] = {}
-        self.weights = {match.node.output[0]: (*_fold(match), match.channel_axis)
+        self.weights = {match.node.output[0]: (*fold_weight(match), match.channel_axis)
                         for match in plan.matches.values() if match.layer.integers is not None}
         #: Tensor (of the float graph, or a copy on another grid) -> its integers. New names begin
         #: with ~, which no exporter uses, and are short: they are a part of the file's size.
@@ -136,7 +136,7 @@ class _Writer:
             if node.output[0] in self.weights:
                 integers, scale, axis = self.weights[node.output[0]]
                 name = self._weight_name(node)
-                values = integers * _along(scale, axis, integers.ndim)
+                values = integers * along_axis(scale, axis, integers.ndim)
                 on_grid = f'{node.output[0]}/weight'
                 model.graph.initializer.append(
                     numpy_helper.from_array(values.astype(np.float32), on_grid))
@@ -312,7 +312,7 @@ class _Writer:
         return model
 
 
-def _fold(match: MatchedLayer) -> tuple[np.ndarray, np.ndarray]:
+def fold_weight(match: MatchedLayer) -> tuple[np.ndarray, np.ndarray]:
     """Integers and scales of a stored weight: what it was multiplied by goes into the scales."""
     factor = match.factor
     if np.abs(factor - 1).max() < 1e-5:
@@ -321,7 +321,7 @@ def _fold(match: MatchedLayer) -> tuple[np.ndarray, np.ndarray]:
     step = match.layer.step.reshape(-1).astype(np.float64)
     scale = np.abs(factor) * step
     scale = np.where(scale > 0, scale, step)  # a factor of 0 leaves nothing but zeros
-    signs = _along(np.sign(factor).astype(np.int64), match.channel_axis, integers.ndim)
+    signs = along_axis(np.sign(factor).astype(np.int64), match.channel_axis, integers.ndim)
     return integers * signs, scale.astype(np.float32)
 
 
@@ -331,14 +331,14 @@ def _check_bias(match: MatchedLayer, stored: Mapping[str, np.ndarray]) -> Matche
     if not bias or match.layer.refused:
         return match
     with np.errstate(over='ignore'):
-        units = np.abs(stored[bias] / (_fold(match)[1] * match.layer.inputs[0].scale))
+        units = np.abs(stored[bias] / (fold_weight(match)[1] * match.layer.inputs[0].scale))
     if units.max() < 2 ** 31 - 1:
         return match
     layer = replace(match.layer, refused='a bias is beyond int32 in steps of input times weight')
     return replace(match, layer=layer)
 
 
-def _along(scale: np.ndarray, axis: int, ndim: int) -> np.ndarray:
+def along_axis(scale: np.ndarray, axis: int, ndim: int) -> np.ndarray:
     shape = [1] * ndim
     shape[axis] = -1
     return scale.reshape(shape)

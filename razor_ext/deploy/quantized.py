@@ -22,6 +22,7 @@ from .layer_parity import LayerParity, compare_layers, require_layers
 from .packing import pack_int4, raise_opset
 from .parity import OutputParity
 from .qdq import insert_qdq
+from .symmetric import check_pattern, insert_symmetric_qdq, require_symmetric
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,43 @@ def quantize_export(float_file: str | os.PathLike, model: nn.Module, quant_file:
     outputs = check_parity(reference, exported.model.SerializeToString(), inputs)
     return QuantizedExport(exported.model, exported.on_grids, reference, floating, packed,
                            operators, rows, feeds, outputs)
+
+
+def quantize_symmetric(float_file: str | os.PathLike, model: nn.Module,
+                       quant_file: str | os.PathLike,
+                       inputs: Sequence[torch.Tensor]) -> QuantizedExport:
+    """Write the grids of quant.json into an exported graph in the form TensorRT reads.
+
+    The form is checked, and ONNX Runtime, which computes it in floating point, is compared with
+    torch's fake quantization. An engine is neither built nor run here.
+
+    Args:
+        float_file: Graph exported from `model`.
+        model: Float torch model in eval mode, sliced and loaded; left alone.
+        quant_file: quant.json of the run that made the weights.
+        inputs: Inputs to compare on.
+
+    Returns:
+        The new graph and its figures.
+
+    Raises:
+        DeployError: If a grid has no symmetric int8 form or the parts do not belong together.
+        QuantFileError: If quant.json does not fit the model.
+        AuditError: If the graph has not the form.
+    """
+    spec = load_quant(quant_file)
+    require_symmetric(spec)
+    reference = copy.deepcopy(model)
+    apply_quant(reference, spec)
+    reference.eval()
+    ran = layers_that_run(reference, inputs[0])
+    layers = [layer for layer in layer_grids(reference) if layer.name in ran]
+    graph = insert_symmetric_qdq(onnx.load(Path(float_file)), layers)
+    pairs = check_pattern(graph)
+    floating = {name: why for name, why in spec['float_layers'].items() if name in ran}
+    floating.update({layer.name: layer.refused for layer in layers if layer.refused})
+    outputs = check_parity(reference, graph.SerializeToString(), inputs)
+    return QuantizedExport(graph, graph, reference, floating, (), pairs, [], [], outputs)
 
 
 def layers_that_run(model: nn.Module, batch: torch.Tensor) -> set[str]:

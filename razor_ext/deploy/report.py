@@ -130,7 +130,8 @@ def _add_quantization(table: PrettyTable, figures: Mapping, columns: int) -> Non
         add(f'{row["name"]}: error to fake quantization',
             f'{row["max_abs"]:.1e} / {row["max_rel"]:.1e}')
     rows = figures['integer_layers']
-    add('layers on integers / in float', f'{len(rows)} / {len(figures["float_layers"])}')
+    on_integers = figures['operators'].get('quantized', len(rows))
+    add('layers on integers / in float', f'{on_integers} / {len(figures["float_layers"])}')
     if figures['packed_layers']:
         add('layers with weights two to a byte', str(len(figures['packed_layers'])))
     if rows:
