@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from toy import PLAN, make, set_grads
 
 from razor_ext.algorithms.geta import CostTarget, ForgetRule, Saliency, SparsityTarget, StagePlan
+from razor_ext.algorithms.geta.saliency import PUBLISHED
 
 
 def zero_groups(opt):
@@ -113,7 +114,7 @@ def test_cosine_switch_changes_order_only_through_its_term():
     set_grads(net, [], 0)
     values = [p.detach() for p in opt.index.params]
     grads = [p.grad for p in opt.index.params]
-    raw = {sign: Saliency(cosine=sign).raw(opt.index, values, grads)
+    raw = {sign: Saliency(PUBLISHED, cosine=sign).raw(opt.index, values, grads)
            for sign in ('reference', 'descent')}
     torch.testing.assert_close(raw['reference']['cosine_similarity'] - 1,
                                1 - raw['descent']['cosine_similarity'])

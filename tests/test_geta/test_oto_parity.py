@@ -14,6 +14,7 @@ from toy import Net, grouped
 from razor_ext.algorithms.geta import HESSO, Saliency, SparsityTarget, StagePlan
 from razor_ext.algorithms.geta.groups import GroupIndex
 from razor_ext.algorithms.geta.oto_backend import build_oto_optimizer, param_groups
+from razor_ext.algorithms.geta.saliency import PUBLISHED
 from razor_ext.algorithms.geta.targets import Chooser
 
 NETS = {'resnet20': ResNet20, 'vgg7': VGG7}
@@ -55,7 +56,8 @@ def test_scores_count_and_zeroed_groups_of_a_run(name, options):
                   'weight_decay': options.get('weight_decay', 0.)}
     plan = StagePlan(12, 3, 0, 4, 1, 1)
     opt = HESSO(ours.parameters(), groups=index, plan=plan,
-                target=SparsityTarget(0.5, per_unit=False), variant='sgd', lr=0.01, **translated)
+                target=SparsityTarget(0.5, per_unit=False),
+                saliency=Saliency(PUBLISHED), variant='sgd', lr=0.01, **translated)
     oracle = build_oto_optimizer(
         'hesso', other, theirs.named_parameters(), lr=0.01, target_group_sparsity=0.5,
         start_pruning_step=3, pruning_periods=1, pruning_steps=4, **options)
@@ -92,7 +94,7 @@ def test_scores_of_every_period_with_adam(name):
 
     def compare():
         directions = {n: v for g in oracle.param_groups for n, v in g['grad_variant'].items()}
-        scores = Saliency()(index, [p.detach() for p in index.params],
+        scores = Saliency(PUBLISHED)(index, [p.detach() for p in index.params],
                             [directions[e.name] for e in index.entries])
         torch.testing.assert_close(scores, torch.cat([s.detach() for s in oracle.global_scores]),
                                    rtol=1e-4, atol=1e-7)

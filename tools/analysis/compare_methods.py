@@ -24,6 +24,7 @@ from torch import nn
 
 import razor_ext  # noqa: F401  (repairs upstream, before anything of OpenMMLab is used)
 from razor_ext.algorithms.extract import extract
+from razor_ext.algorithms.geta.saliency import PUBLISHED
 from razor_ext.engine import write_json
 from razor_ext.graph import analyze, slice_model
 from razor_ext.quantization import (
@@ -211,6 +212,8 @@ def _geta(quant: dict | None, kind: str = 'QASSO') -> Callable[[Bench], nn.Modul
         optimizer = dict(type=kind, variant='adamw')
         if kind == 'QASSO':
             optimizer['lr_quant'] = 1e-3
+        else:
+            optimizer['saliency'] = dict(weights=PUBLISHED)
         return bench.geta(bench.args.epochs, optimizer, quant=quant)
     return compress
 

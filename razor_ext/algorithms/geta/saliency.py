@@ -1,4 +1,4 @@
-"""Importance of groups: five scores, each divided by its global norm, in a weighted sum.
+"""Importance of groups: of five scores, each divided by its global norm, a weighted sum.
 
 The formulas are those of ``only_train_once`` 3.0.1 (HESSO); low means prune.
 """
@@ -13,6 +13,7 @@ from .groups import GroupIndex
 
 CRITERIA = ('magnitude', 'avg_magnitude', 'cosine_similarity', 'taylor_first_order',
             'taylor_second_order')
+PUBLISHED = dict.fromkeys(CRITERIA, 0.2)
 _GUARD = 1e-8
 
 
@@ -24,7 +25,8 @@ class Saliency:
     ``taylor_first_order`` \\|<x, v>\\|, ``taylor_second_order`` <x, v>^2 / 2.
 
     Args:
-        weights: Weight per criterion; None gives each of the five 0.2.
+        weights: Weight per criterion; None takes ``taylor_first_order`` alone, :data:`PUBLISHED`
+            is a fifth of each.
         cosine: Sign of the cosine. Removing a group moves it by -x, which changes the loss by about
             -<x, v>: a group with a *high* cosine is the one whose removal helps. ``'reference'``
             scores cos + 1 as published; ``'descent'`` scores 1 - cos.
@@ -35,7 +37,7 @@ class Saliency:
 
     def __init__(self, weights: Mapping[str, float] | None = None,
                  cosine: str = 'reference') -> None:
-        self.weights = dict.fromkeys(CRITERIA, 0.2) if weights is None else dict(weights)
+        self.weights = {'taylor_first_order': 1.} if weights is None else dict(weights)
         unknown = sorted(set(self.weights) - set(CRITERIA))
         if unknown:
             raise ValueError(f'unknown importance criteria {unknown}; known: {", ".join(CRITERIA)}')
