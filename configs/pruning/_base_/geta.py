@@ -5,11 +5,11 @@ geta = dict(
     mutator=dict(type='GETAMutator'),
     # Fractions of the run; the rest of it is the cool-down, in which structure and bits are fixed.
     stages=dict(
-        warmup=0.05,
-        projection=0.15,
-        pruning=0.4,
-        projection_periods=5,
-        pruning_periods=10,
+        warmup=0.02,
+        projection=0.08,
+        pruning=0.2,
+        projection_periods=3,
+        pruning_periods=5,
     ),
 )
 
