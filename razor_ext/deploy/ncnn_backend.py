@@ -1,11 +1,13 @@
 """ncnn by its own converter, pnnx: MMDeploy's converter has to be compiled from source."""
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -15,9 +17,9 @@ from torch import nn
 from .errors import DeployError
 
 
-def _import(name: str):
+def _import(name: str) -> ModuleType:
     try:
-        return __import__(name)
+        return importlib.import_module(name)
     except ImportError as error:
         raise DeployError(f'{name} is not installed: pip install ncnn pnnx') from error
 
