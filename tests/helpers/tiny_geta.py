@@ -44,6 +44,9 @@ def dense_checkpoint(path: Path) -> Path:
     torch.manual_seed(0)
     model = revert_sync_batchnorm(MODELS.build(tiny_rtmpose()))
     model.init_weights()
+    for module in model.modules():  # MMPose's own init lets a signal fade away in so small a model
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight, nonlinearity='relu')
     norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = None
