@@ -18,6 +18,7 @@ from razor_ext.compat import safe_load
 from razor_ext.quantization import (
     count_costs,
     fix_bits,
+    float_mode,
     load_quant,
     quantized_layers,
     summarize_costs,
@@ -59,10 +60,17 @@ def relative_difference(left: torch.nn.Module, right: torch.nn.Module) -> float:
     return max(float((a - b).abs().max() / b.abs().max()) for a, b in pairs)
 
 
+def check_same(left: torch.nn.Module, right: torch.nn.Module) -> None:
+    """Exact in float; on grids, a sum in another order can take an activation to the next step."""
+    with float_mode(left), float_mode(right):
+        assert relative_difference(left, right) < 1e-5
+    assert relative_difference(left, right) < 0.05
+
+
 @pytest.mark.smoke
 def test_a_joint_run_leaves_a_sliced_model_equal_to_the_masked_one(joint: Runner) -> None:
     sliced = rebuilt(joint)
-    assert relative_difference(sliced, masked(joint)) < 1e-5
+    check_same(sliced, masked(joint))
     dense = sum(p.numel() for p in MODELS.build(tiny_rtmpose()).parameters())
     assert sum(p.numel() for p in sliced.parameters()) < dense
 
@@ -126,7 +134,7 @@ def test_one_value_switches_pruning_or_quantizing_off(tmp_path: Path, dense: Pat
     run.train()
     counts, graph = structure(run), run.model.mutator.graph
     sliced = rebuilt(run)
-    assert relative_difference(sliced, masked(run)) < 1e-5
+    check_same(sliced, masked(run))
     if 'quant' in change:
         assert not (tmp_path / 'quant.json').exists() and not quantized_layers(sliced)
         assert graph.macs(counts) <= 0.5 * graph.total_macs
@@ -173,7 +181,7 @@ def test_other_optimizers_prune_to_the_same_count(tmp_path: Path, dense: Path, k
     run.train()
     sizes = run.model.mutator.choice_template
     assert sum(sizes.values()) - sum(structure(run).values()) == sum(sizes.values()) // 2
-    assert relative_difference(rebuilt(run), masked(run)) < 1e-5
+    check_same(rebuilt(run), masked(run))
 
 
 def test_an_averaged_model_is_pruned_and_is_what_is_written(tmp_path: Path, dense: Path) -> None:
@@ -188,7 +196,7 @@ def test_an_averaged_model_is_pruned_and_is_what_is_written(tmp_path: Path, dens
     index = average.mutator.group_index(average.architecture)
     assert torch.equal(index.zeros(), run.optim_wrapper.optimizer.pruned)
     fix_bits(average.architecture)
-    assert relative_difference(rebuilt(run), average.architecture.eval()) < 1e-5
+    check_same(rebuilt(run), average.architecture.eval())
     assert relative_difference(rebuilt(run), masked(run)) > 1e-4
 
 
@@ -229,7 +237,7 @@ def test_accumulation_counts_optimizer_steps(tmp_path: Path, dense: Path) -> Non
     run.train()
     optimizer = run.optim_wrapper.optimizer
     assert optimizer.plan.total == optimizer.steps == 10
-    assert relative_difference(rebuilt(run), masked(run)) < 1e-5
+    check_same(rebuilt(run), masked(run))
 
 
 def test_settings_by_parameter_and_rates_of_scales(joint: Runner) -> None:
@@ -287,7 +295,7 @@ def test_the_dense_model_teaches(tmp_path: Path, dense: Path) -> None:
     rows = [json.loads(line) for line in next(tmp_path.rglob('scalars.json')).read_text()
             .splitlines()]
     assert any(row.get('loss_kd', 0) > 0 for row in rows)
-    assert relative_difference(rebuilt(run), masked(run)) < 1e-5
+    check_same(rebuilt(run), masked(run))
     with pytest.raises(ValueError, match=r'set the checkpoint of the dense model as architecture'):
         MODELS.build(geta(distiller=distiller)).init_weights()
 
