@@ -30,12 +30,14 @@ def align_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
     aligned.CopyFrom(model)
     graph = aligned.graph
     stored = {item.name: item for item in graph.initializer}
-    produced = {value: node for node in graph.node for value in node.output}
-    outside = _outside(graph)
+    produced = {value: node for node in model.graph.node for value in node.output}
+    outside = _outside(model.graph)
     fills: dict[str, str] = {}
     replaced: set[str] = set()
     nodes: list[onnx.NodeProto] = []
-    for node in graph.node:
+    for original in model.graph.node:
+        node = onnx.NodeProto()
+        node.CopyFrom(original)
         if node.op_type == 'Conv':
             pairs = [produced.get(value) for value in node.input[:2]]
             if all(pair is not None and pair.op_type == 'DequantizeLinear' for pair in pairs):
@@ -44,12 +46,10 @@ def align_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
                     replaced.add(node.input[0])
                     node.input[0] = _fill(source, weight, nodes, fills, graph)
         nodes.append(node)
-    if fills:
-        kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-        read = {value for node in kept for value in node.input}
-        del graph.node[:]
-        graph.node.extend(node for node in kept
-                          if node.output[0] in read or node.output[0] not in replaced)
+    read = {value for node in nodes for value in node.input}
+    del graph.node[:]
+    graph.node.extend(node for node in nodes
+                      if node.output[0] in read or node.output[0] not in replaced)
     return aligned
 
 

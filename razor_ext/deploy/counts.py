@@ -12,8 +12,7 @@ from torch import nn
 
 from .alignment import filled_channels
 from .latency import open_session, random_feed
-
-CONTRACTIONS = ('Conv', 'Gemm', 'MatMul')
+from .match import CONTRACTIONS
 
 
 def count_torch(model: nn.Module, forward: Callable[[], object]) -> dict[str, int]:

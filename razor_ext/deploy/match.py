@@ -16,6 +16,7 @@ from .errors import DeployError
 from .grids import LayerGrids
 
 TOLERANCE = 1e-4
+CONTRACTIONS = ('Conv', 'Gemm', 'MatMul')
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def match_layers(model: onnx.ModelProto, layers: Sequence[LayerGrids]) -> list[M
         DeployError: If a layer has no node.
     """
     stored = stored_tensors(model)
-    contractions = [node for node in model.graph.node if node.op_type in ('Conv', 'Gemm', 'MatMul')]
+    contractions = [node for node in model.graph.node if node.op_type in CONTRACTIONS]
     products = iter([node for node in contractions if not set(node.input) & set(stored)])
     matches: list[MatchedLayer] = []
     for layer in layers:

@@ -81,10 +81,7 @@ def insert_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids],
         DeployError: If the opset is too old, there is nothing to calibrate on, or a layer is not
             in the graph.
     """
-    opset = opset_of(model)
-    if opset < 13:
-        raise DeployError(f'the graph has opset {opset}, per-channel quantization needs 13; '
-                          'set onnx_config.opset_version=13 in the deploy config')
+    require_opset(model)
     if not batches:
         raise DeployError('no calibration batch: tensors between layers need observed ranges')
     stored = stored_tensors(model)
@@ -103,6 +100,22 @@ def insert_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids],
 def opset_of(model: onnx.ModelProto) -> int:
     """Version of ONNX's own operators in a graph."""
     return next(item.version for item in model.opset_import if item.domain in ('', 'ai.onnx'))
+
+
+def require_opset(model: onnx.ModelProto) -> None:
+    """Raise a DeployError for a graph too old for steps per channel."""
+    opset = opset_of(model)
+    if opset < 13:
+        raise DeployError(f'the graph has opset {opset}, per-channel quantization needs 13; '
+                          'set onnx_config.opset_version=13 in the deploy config')
+
+
+def drop_unread(graph: onnx.GraphProto) -> None:
+    """Remove stored tensors that no node reads."""
+    used = {value for node in graph.node for value in node.input}
+    kept = [item for item in graph.initializer if item.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
 
 
 class _Writer:
@@ -141,10 +154,7 @@ class _Writer:
                 model.graph.initializer.append(
                     numpy_helper.from_array(values.astype(np.float32), on_grid))
                 node.input[list(node.input).index(name)] = on_grid
-        used = {value for node in model.graph.node for value in node.input}
-        kept = [item for item in model.graph.initializer if item.name in used]
-        del model.graph.initializer[:]
-        model.graph.initializer.extend(kept)
+        drop_unread(model.graph)
         return model
 
     def write(self) -> tuple[tuple[IntegerLayer, ...], dict[str, str]]:
@@ -339,6 +349,7 @@ def _check_bias(match: MatchedLayer, stored: Mapping[str, np.ndarray]) -> Matche
 
 
 def along_axis(scale: np.ndarray, axis: int, ndim: int) -> np.ndarray:
+    """Shape a vector so that it broadcasts along one axis of `ndim`."""
     shape = [1] * ndim
     shape[axis] = -1
     return scale.reshape(shape)

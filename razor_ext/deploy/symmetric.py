@@ -13,10 +13,9 @@ from onnx import helper, numpy_helper
 
 from .errors import AuditError, DeployError
 from .grids import LayerGrids
-from .match import MatchedLayer, match_layers, stored_tensors
-from .qdq import along_axis, fold_weight, opset_of
+from .match import CONTRACTIONS, MatchedLayer, match_layers, stored_tensors
+from .qdq import along_axis, drop_unread, fold_weight, require_opset
 
-CONTRACTIONS = ('Conv', 'Gemm', 'MatMul')
 RECIPE = "train with quant=dict(activation_scheme='signed', activation_bits=(8, 8), ...)"
 
 
@@ -54,9 +53,7 @@ def insert_symmetric_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids]) -
     Raises:
         DeployError: If the opset is too old for steps per channel, or a layer is not in the graph.
     """
-    if opset_of(model) < 13:
-        raise DeployError(f'the graph has opset {opset_of(model)}, per-channel quantization needs '
-                          '13; set onnx_config.opset_version=13 in the deploy config')
+    require_opset(model)
     matches = {match.node.output[0]: match for match in match_layers(model, layers)
                if not match.layer.refused}
     new = onnx.ModelProto()
@@ -71,10 +68,7 @@ def insert_symmetric_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids]) -
         writer.nodes.append(copied)
     del new.graph.node[:]
     new.graph.node.extend(writer.nodes)
-    used = {value for node in new.graph.node for value in node.input}
-    kept = [item for item in new.graph.initializer if item.name in used]
-    del new.graph.initializer[:]
-    new.graph.initializer.extend(kept)
+    drop_unread(new.graph)
     return new
 
 
