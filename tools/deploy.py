@@ -12,7 +12,7 @@ import razor_ext  # noqa: F401  (repairs upstream before it is imported)
 from razor_ext.deploy.checks import check_files
 from razor_ext.deploy.errors import AuditError, DeployError, ParityError
 from razor_ext.quantization import QuantFileError
-from razor_ext.subnet import SubnetError
+from razor_ext.structure import SubnetError
 
 
 def parse_args() -> argparse.Namespace:

@@ -44,7 +44,7 @@ def main() -> None:
     """Extract, print and write; an input that does not fit ends it with one line."""
     from razor_ext.algorithms.errors import TargetMissedError
     from razor_ext.algorithms.extract import extract
-    from razor_ext.subnet.rebuild import UnprunedError
+    from razor_ext.structure.rebuild import UnprunedError
 
     args = parse_args()
     try:

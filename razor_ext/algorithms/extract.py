@@ -11,9 +11,9 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from razor_ext.quantization import QuantizedLayerInfo, count_costs, summarize_costs
-from razor_ext.subnet.export import write_compressed
-from razor_ext.subnet.rebuild import UnprunedError, build_demo_input, load_sliced, read_state
-from razor_ext.subnet.slicing import static_copy
+from razor_ext.structure.export import write_compressed
+from razor_ext.structure.rebuild import UnprunedError, build_demo_input, load_sliced, read_state
+from razor_ext.structure.slicing import static_copy
 
 from .geta.algorithm import GETA
 from .geta.export import check_target, compress

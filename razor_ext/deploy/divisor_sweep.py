@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 
-from razor_ext.subnet import load_subnet
+from razor_ext.structure import load_subnet
 
 from .counts import count_onnx
 from .errors import DeployError

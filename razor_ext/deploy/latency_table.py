@@ -21,7 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from razor_ext.engine import write_json
-from razor_ext.subnet.latency import FLOAT, INTEGER, LayerShape, layer_shapes
+from razor_ext.structure.latency import FLOAT, INTEGER, LayerShape, layer_shapes
 
 from .errors import DeployError
 from .latency import Spread, time_onnx
@@ -191,7 +191,7 @@ def measure_kinds(shapes: Iterable[LayerShape], table: LatencyTable, bits: Seque
         shares: Shares of the widest layer of a kind to measure at, ascending, the last one 1.
 
     Returns:
-        ``kinds`` of a latency file, see `razor_ext.subnet.latency`.
+        ``kinds`` of a latency file, see `razor_ext.structure.latency`.
     """
     kinds: dict[str, list[LayerShape]] = {}
     for shape in shapes:

@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.config import Config
 
 from razor_ext.graph import ChannelGraph, analyze
-from razor_ext.subnet import load_subnet
+from razor_ext.structure import load_subnet
 
 from .codebase import architecture_config
 from .counts import count_onnx

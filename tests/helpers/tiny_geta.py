@@ -15,7 +15,7 @@ from razor_ext.algorithms.geta import mutator
 from razor_ext.algorithms.group_fisher import graph_mutator
 from razor_ext.graph import analyze
 from razor_ext.quantization import structure_hash
-from razor_ext.subnet import rebuild
+from razor_ext.structure import rebuild
 
 SHAPE = (1, 3, *SIZE)
 HOOKS = (dict(type='mmrazor.GETACalibrationHook', num_batches=2),

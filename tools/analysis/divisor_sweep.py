@@ -15,7 +15,7 @@ from razor_ext.deploy.checks import check_files
 from razor_ext.deploy.errors import DeployError
 from razor_ext.deploy.latency import Spread
 from razor_ext.engine import write_json
-from razor_ext.subnet import SubnetError
+from razor_ext.structure import SubnetError
 
 
 def parse_args() -> argparse.Namespace:

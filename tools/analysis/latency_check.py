@@ -21,7 +21,7 @@ from razor_ext.deploy.checks import check_files
 from razor_ext.deploy.errors import DeployError
 from razor_ext.deploy.latency import Spread
 from razor_ext.engine import write_json
-from razor_ext.subnet.latency import FLOAT, INTEGER, LatencyFileError
+from razor_ext.structure.latency import FLOAT, INTEGER, LatencyFileError
 
 
 def parse_args() -> argparse.Namespace:
@@ -75,7 +75,7 @@ def compare(args: argparse.Namespace) -> list[dict]:
     from razor_ext.deploy.latency import time_onnx
     from razor_ext.deploy.random_export import export_random
     from razor_ext.deploy.speed import find_structure
-    from razor_ext.subnet.latency import LatencyCost, LayerTimes
+    from razor_ext.structure.latency import LatencyCost, LayerTimes
     deploy_cfg, cfg, model_cfg = map(Config.fromfile,
                                      (args.deploy_cfg, args.config, args.model_cfg))
     init_default_scope(cfg.get('default_scope', 'mmengine'))

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from razor_ext.quantization import LayerCost, bit_table, count_costs, summarize_costs
-from razor_ext.subnet.slicing import slice_quantized, static_copy
+from razor_ext.structure.slicing import slice_quantized, static_copy
 
 from .mutator import GETAMutator
 

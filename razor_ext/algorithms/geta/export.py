@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from razor_ext.algorithms.errors import TargetMissedError
 from razor_ext.graph import slice_model
 from razor_ext.quantization import fix_bits, quantizer_handles, remove_quantizers
-from razor_ext.subnet.export import write_compressed
-from razor_ext.subnet.slicing import slice_quantized, static_copy
+from razor_ext.structure.export import write_compressed
+from razor_ext.structure.slicing import slice_quantized, static_copy
 
 from .algorithm import GETA
 from .targets import Chooser, CostTarget, SparsityTarget

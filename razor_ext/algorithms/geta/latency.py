@@ -8,7 +8,7 @@ from torch import nn
 
 from razor_ext.quantization import float_mode
 from razor_ext.quantization.calibration import run_batch
-from razor_ext.subnet.latency import (
+from razor_ext.structure.latency import (
     FLOAT,
     INTEGER,
     LatencyCost,
@@ -16,7 +16,7 @@ from razor_ext.subnet.latency import (
     LayerTimes,
     layer_shapes,
 )
-from razor_ext.subnet.slicing import static_copy
+from razor_ext.structure.slicing import static_copy
 
 from .costs import Bits
 from .mutator import GETAMutator
@@ -42,7 +42,7 @@ def latency_cost(architecture: nn.Module, mutator: GETAMutator, path: str | os.P
     Args:
         architecture: float or quantized.
         mutator: its units.
-        path: latency file of the model, see `razor_ext.subnet.latency`.
+        path: latency file of the model, see `razor_ext.structure.latency`.
         bits: bit widths of the quantized sides of each layer. Integer kernels want both weights and
             inputs of 8 bits or fewer; wider ones are deployed in float.
 

@@ -9,8 +9,8 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from razor_ext.graph import ChannelGraph, ChannelUnit, analyze
-from razor_ext.subnet.rebuild import build_demo_input
-from razor_ext.subnet.templates import choice_template, config_template
+from razor_ext.structure.rebuild import build_demo_input
+from razor_ext.structure.templates import choice_template, config_template
 
 from .groups import GroupIndex
 from .targets import Divisor

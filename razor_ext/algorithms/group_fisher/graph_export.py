@@ -10,8 +10,8 @@ from torch import nn
 from razor_ext.algorithms.errors import TargetMissedError
 from razor_ext.engine.averages import averaged_models
 from razor_ext.graph import slice_model
-from razor_ext.subnet.export import write_compressed
-from razor_ext.subnet.slicing import static_copy
+from razor_ext.structure.export import write_compressed
+from razor_ext.structure.slicing import static_copy
 
 from .algorithm import GroupFisherAlgorithm
 from .graph_mutator import GraphGroupFisherMutator

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from razor_ext.graph import ChannelGraph, analyze
-from razor_ext.subnet.divisor import check_divisor
-from razor_ext.subnet.rebuild import build_demo_input
-from razor_ext.subnet.templates import choice_template, config_template
+from razor_ext.structure.divisor import check_divisor
+from razor_ext.structure.rebuild import build_demo_input
+from razor_ext.structure.templates import choice_template, config_template
 
 from .decisions import PruningDecisions, check_min_ratio
 from .graph_resource import GraphResource

@@ -9,7 +9,7 @@ from mmrazor.models.task_modules.demo_inputs import DefaultDemoInput
 from mmrazor.registry import MODELS, TASK_UTILS
 from torch import nn
 
-from razor_ext.subnet.divisor import check_divisor
+from razor_ext.structure.divisor import check_divisor
 
 from .decisions import NothingToPruneError, PruningDecisions, check_min_ratio
 from .resource import ResourceModel

@@ -19,10 +19,10 @@ from mmrazor.structures.subnet.fix_subnet import export_fix_subnet, load_fix_sub
 from mmrazor.utils import RuntimeInfo
 from torch import nn
 
-from razor_ext.subnet import SubnetError, check_subnet, dump_subnet, load_subnet
-from razor_ext.subnet.divisor import check_divisor
-from razor_ext.subnet.model import pads_to
-from razor_ext.subnet.rebuild import UnprunedError
+from razor_ext.structure import SubnetError, check_subnet, dump_subnet, load_subnet
+from razor_ext.structure.divisor import check_divisor
+from razor_ext.structure.model import pads_to
+from razor_ext.structure.rebuild import UnprunedError
 
 from .algorithm import GroupFisherAlgorithm
 from .mutator import GroupFisherChannelMutator

@@ -1,0 +1,90 @@
+"""GroupFisher on gait models by the shipped configs; its statistics are those of sequences."""
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmrazor.registry import MODELS
+from tiny_geta import memoize_analysis
+
+from razor_ext.algorithms.extract import extract
+from razor_ext.structure.slicing import static_copy
+
+from .gait_compression import FAMILIES, load, plain_text, train, write_silhouettes
+
+UNITS = {'gaitbase': 9, 'gaitgl': 6}
+PRUNE = {'model.architecture.init_cfg': None, 'model.mutator.divisor': 1, 'model.interval': 1,
+         'custom_hooks.1.interval': 1}
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _once():
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        memoize_analysis(patch.setattr)
+        patch.setattr(Config, 'pretty_text', property(plain_text))
+        yield
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp('silhouettes')
+    write_silhouettes(folder)
+    return folder
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_prune_extract_finetune(family, data, tmp_path) -> None:
+    run = train(load(family, 'group_fisher_prune', data, tmp_path, **PRUNE))
+    counts = json.loads((tmp_path / 'fix_subnet.json').read_text())
+    graph = run.model.mutator.graph
+    assert len(counts) == UNITS[family] and graph.macs(counts) <= 0.5 * graph.total_macs
+    tuned = load(family, 'group_fisher_finetune', data, tmp_path / 'tuned', **{
+        'model.fix_subnet': str(tmp_path / 'fix_subnet.json'),
+        'model.checkpoint': str(tmp_path / 'compressed.pth')})
+    init_default_scope('mmengine')
+    masked, sliced = static_copy(run.model.architecture).eval(), MODELS.build(tuned.model).eval()
+    extracted = extract(run.cfg, str(tmp_path / 'iter_12.pth')).model
+    x = torch.rand(2, 1, 7, 64, 44)
+    with torch.no_grad():
+        torch.testing.assert_close(sliced(x), masked(x), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(extracted(x), sliced(x))
+    tuned.train_cfg.max_iters = 1
+    train(tuned)
+    assert json.loads((tmp_path / 'tuned/fix_subnet.json').read_text()) == counts
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_statistics_are_those_of_sequences(family, data, tmp_path) -> None:
+    """Frames and strips are folded into the batch: what is squared is the sum over a sequence."""
+    cfg = load(family, 'group_fisher_prune', data, tmp_path, **PRUNE)
+    init_default_scope('mmengine')
+    torch.manual_seed(0)
+    algorithm = MODELS.build(cfg.model)
+    model, mutator = algorithm.architecture.eval(), algorithm.mutator
+    model.init_weights()
+
+    def fisher(x: torch.Tensor) -> dict[str, torch.Tensor]:
+        mutator.start_record_info()
+        model(x).square().sum().backward()
+        mutator.end_record_info()
+        samples = {tap.name: tap.per_sample(len(x)) for tap in mutator._taps}
+        found = {}
+        for unit in mutator.mutable_units:
+            assert unit.per_sample, unit.name
+            unit.record(samples, {})
+            found[unit.name] = unit.batch_fisher(len(x))
+        mutator.reset_recorded_info()
+        return found
+
+    x = torch.rand(3, 1, 6, 64, 44)
+    together, alone = fisher(x), [fisher(x[i:i + 1]) for i in range(3)]
+    assert len(together) == UNITS[family]
+    for name, values in together.items():
+        expected = sum(found[name] for found in alone)
+        assert values.abs().max() > 0
+        torch.testing.assert_close(values, expected, rtol=1e-3, atol=1e-5 * float(values.max()))

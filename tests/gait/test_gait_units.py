@@ -1,0 +1,48 @@
+"""The dependency graph sees all of a gait model: what compression builds on."""
+from __future__ import annotations
+
+import pytest
+import torch
+
+from razor_ext.gait.models import PartLinear
+from razor_ext.graph import analyze, slice_model
+
+from .gait_builders import build, gaitbase, gaitgl, plain
+
+MODELS = {
+    'gaitbase': (gaitbase(5, (4, 6, 8, 10), 6), 9), 'plain': (plain(5, (4, 6, 8), 6), 7),
+    'gaitgl': (gaitgl(5, (4,), ((6,), (8,), (8,))), 6),
+    'gaitgl-oumvlp': (gaitgl(5, (4, 4), ((6, 6), (8, 8), (10, 10)), 2), 10),
+}
+
+
+@pytest.mark.parametrize('output', ['logits', 'embedding'])
+@pytest.mark.parametrize('name', MODELS)
+def test_units(name, output):
+    cfg, count = MODELS[name]
+    model = build({**cfg, 'tensor_output': output})
+    x = torch.rand(2, 1, 6, 64, 44)
+    graph = analyze(model, x)
+    # where the embedding is the output its channels stay, and with them one unit
+    assert len(graph.units) == count - (output == 'embedding')
+    for unit in graph.units:
+        assert not any(m.name.endswith(('fc.weight', 'classifier.weight')) and m.dim == 0
+                       for m in unit.members), 'parts are no channels'
+    generator = torch.Generator().manual_seed(0)
+    keep = {u.name: torch.rand(u.num_channels, generator=generator) > 0.5 for u in graph.units}
+    for mask in keep.values():
+        mask[0] = True
+    sliced = slice_model(model, graph, keep).eval()
+    with torch.no_grad():
+        for unit in graph.units:
+            dropped = ~keep[unit.name]
+            for member in unit.members:
+                tensor = model.get_parameter(member.name) if member.name in dict(
+                    model.named_parameters()) else model.get_buffer(member.name)
+                rows = member.indices[dropped].flatten()
+                tensor.index_fill_(member.dim, rows, 0.)
+        assert torch.allclose(sliced(x), model(x), atol=1e-5)
+    before, after = ([m for m in net.modules() if isinstance(m, PartLinear)]
+                     for net in (model, sliced))
+    assert [m.num_parts for m in before] == [m.num_parts for m in after]
+    assert after[0].in_channels < before[0].in_channels
