@@ -16,7 +16,8 @@ from .fix_subnet import dump_subnet
 
 
 def write_compressed(model: nn.Module, structure: Mapping[str, int], folder: str | os.PathLike,
-                     infos: Sequence[QuantizedLayerInfo] | None = None) -> None:
+                     infos: Sequence[QuantizedLayerInfo] | None = None, *, config=None,
+                     units=()) -> None:
     """Write fix_subnet.json, quant.json (if quantized) and compressed.pth, each whole or not.
 
     Args:

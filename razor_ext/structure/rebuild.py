@@ -21,9 +21,10 @@ class UnprunedError(RuntimeError):
     """A model or checkpoint that should have been pruned is whole."""
 
 
-def build_demo_input(config: Sequence[int] | Mapping) -> Any:
+def build_demo_input(config: Sequence[int] | Mapping | None) -> Any:
     """Build one of MMRazor's demo inputs, from its config or from a shape with a batch of 1."""
     if not isinstance(config, Mapping):
+        config = (1, 3, 224, 224) if config is None else config
         config = dict(type='DefaultDemoInput', input_shape=tuple(config))
     return TASK_UTILS.build({'_scope_': 'mmrazor', **config})
 

@@ -77,7 +77,7 @@ def test_group_fisher_is_extracted_too(tmp_path: Path, monkeypatch: pytest.Monke
     path = write_config(tmp_path / 'prune.py', group_fisher())
     torch.save({'state_dict': algorithm.state_dict()}, tmp_path / 'whole.pth')
     with pytest.raises(RuntimeError, match='nothing was pruned'):
-        from razor_ext.algorithms.extract import extract as extract_model
+        from razor_ext.pruning import extract as extract_model
         extract_model(Config.fromfile(path), str(tmp_path / 'whole.pth'))
     for unit in algorithm.mutator.mutable_units:
         unit.mutable_channel.mask[unit.num_channels // 2:] = 0

@@ -112,7 +112,7 @@ def _pruning(algorithm: GETA, options: dict[str, Any]) -> dict[str, Any]:
     if target is not None:
         mutator = algorithm.mutator
         options.update(target=target, divisor=mutator.divisor, min_channels=mutator.min_channels,
-                       groups=mutator.group_index(algorithm.architecture))
+                       groups=mutator.channel_index(algorithm.architecture))
     return {'groups': None, 'plan': None, **options}
 
 
@@ -149,7 +149,7 @@ def _build_published(name: str) -> Callable[[nn.Module, ParamGroups, dict[str, A
                              f'not {target} and {mutator.divisor}')
         options.pop('lr_quant', None)
         return build_oto_optimizer(
-            name, mutator.group_index(algorithm.architecture),
+            name, mutator.channel_index(algorithm.architecture),
             algorithm.architecture.named_parameters(),
             target_group_sparsity=target['ratio'], group_divisible=mutator.divisor,
             start_pruning_step=stages.warmup + stages.projection, pruning_steps=stages.pruning,

@@ -1,0 +1,21 @@
+"""The core of pruning: units and their mutator, choosing, targets, schedule, masks, export.
+
+An algorithm over the dependency graph is a criterion on this core (`CriterionPruning`), or an
+optimizer that prunes by itself (`PruningAlgorithm`, as GETA does).
+"""
+from .algorithm import PruningAlgorithm
+from .channel_index import ChannelIndex
+from .chooser import Chooser
+from .criterion import Criterion
+from .criterion_pruning import CriterionPruning
+from .errors import TargetMissedError
+from .export import Compressed
+from .extract import extract
+from .hook import PruningHook
+from .mutator import GraphMutator
+from .schedule import PruneSchedule
+from .targets import CostTarget, SparsityTarget
+
+__all__ = ['ChannelIndex', 'Chooser', 'Compressed', 'CostTarget', 'Criterion', 'CriterionPruning',
+           'GraphMutator', 'PruneSchedule', 'PruningAlgorithm', 'PruningHook', 'SparsityTarget',
+           'TargetMissedError', 'extract']
