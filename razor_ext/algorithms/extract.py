@@ -2,15 +2,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmrazor.registry import MODELS
 from torch import nn
 
+from razor_ext.graph import ChannelUnit
 from razor_ext.quantization import QuantizedLayerInfo, count_costs, summarize_costs
+from razor_ext.structure.dense_config import dense_config
 from razor_ext.structure.export import write_compressed
 from razor_ext.structure.rebuild import UnprunedError, build_demo_input, load_sliced, read_state
 from razor_ext.structure.slicing import static_copy
@@ -33,6 +35,8 @@ class Extracted:
         infos: what is quantized and why not; empty for a float model.
         dense: the dense float architecture.
         data: example inputs of both.
+        units: of the dense architecture; empty where they are not of the graph.
+        config: see `dense_config`.
     """
 
     model: nn.Module
@@ -40,10 +44,13 @@ class Extracted:
     infos: list[QuantizedLayerInfo]
     dense: nn.Module
     data: object
+    units: Sequence[ChannelUnit] = ()
+    config: Config | None = None
 
     def write(self, folder: str | os.PathLike) -> None:
-        """Write fix_subnet.json, quant.json (if quantized) and compressed.pth."""
-        write_compressed(self.model, self.structure, folder, self.infos or None)
+        """Write the compressed folder."""
+        write_compressed(self.model, self.structure, folder, self.infos or None,
+                         config=self.config, units=self.units)
 
     def costs(self) -> dict[str, dict[str, float]]:
         """Return the `summarize_costs` of 'dense' and 'compressed'."""
@@ -74,7 +81,8 @@ def _extract_geta(model: Mapping, checkpoint: str) -> Extracted:
                             'yet. Take one from the end of the pruning run')
     compressed = compress(algorithm, final, check_target(algorithm, final))
     return Extracted(compressed.model, compressed.counts, algorithm.quant_infos,
-                     _dense(model['architecture']), algorithm.mutator.demo_data(final))
+                     _dense(model['architecture']), algorithm.mutator.demo_data(final),
+                     algorithm.mutator.mutable_units)
 
 
 def _extract_group_fisher(model: Mapping, checkpoint: str) -> Extracted:
@@ -84,9 +92,10 @@ def _extract_group_fisher(model: Mapping, checkpoint: str) -> Extracted:
         load_pruned_weights(algorithm)
         return Extracted(sliced_copy(algorithm), algorithm.mutator.counts(), [],
                          _dense(model['architecture']),
-                         algorithm.mutator.demo_data(algorithm.architecture))
+                         algorithm.mutator.demo_data(algorithm.architecture),
+                         algorithm.mutator.graph.units)
     sliced = static_copy(GroupFisherSubModel(algorithm)).eval()
-    shape = algorithm.mutator.parse_cfg.get('demo_input') or (1, 3, 224, 224)
+    shape = algorithm.mutator.parse_cfg.get('demo_input')
     return Extracted(sliced, algorithm.mutator.counts(), [], _dense(model['architecture']),
                      build_demo_input(shape).get_data(sliced))
 
@@ -96,9 +105,9 @@ def _extract_compressed(model: Mapping, checkpoint: str) -> Extracted:
     load_sliced(built, checkpoint)
     record = built.compression_record
     final = static_copy(built).eval()
-    demo = build_demo_input(model.get('demo_input', (1, 3, 224, 224)))
-    return Extracted(final, record.structure, record.infos, _dense(model['architecture']),
-                     demo.get_data(final))
+    architecture = dense_config(Config(dict(model=model))).model
+    return Extracted(final, record.structure, record.infos, _dense(architecture),
+                     build_demo_input(record.demo_input).get_data(final), record.units)
 
 
 #: How the model of each type is extracted.
@@ -129,4 +138,5 @@ def extract(cfg: Config, checkpoint: str) -> Extracted:
         raise ValueError(f'{cfg.filename}: model.type={model.type!r}; a compressed model is '
                          f'extracted from {", ".join(EXTRACTORS)}')
     init_default_scope(cfg.get('default_scope', 'mmengine'))
-    return EXTRACTORS[kind](model, os.fspath(checkpoint))
+    found = EXTRACTORS[kind](model, os.fspath(checkpoint))
+    return replace(found, config=dense_config(cfg))
