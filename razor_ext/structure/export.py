@@ -17,13 +17,12 @@ from razor_ext.graph import ChannelUnit
 from razor_ext.quantization import QuantizedLayerInfo, save_quant
 
 from .dense_config import dense_config
-from .folder import ANALYSIS_KEY, CONFIG, QUANT, STRUCTURE, UNITS, WEIGHTS
+from .folder import ANALYSIS_KEY, CONFIG, QUANT, STAGING, STRUCTURE, UNITS, WEIGHTS
 from .unit_file import AnalysedUnits, dense_hash, dense_shapes, save_units
 
 #: In this order the files of before go; the new ones come in the reverse order, so that the
 #: structure, without which nothing is read, comes last.
 _FILES = (STRUCTURE, UNITS, CONFIG, QUANT, WEIGHTS)
-_STAGING = '.writing'
 
 
 def write_compressed(model: nn.Module, structure: Mapping[str, int], folder: str | os.PathLike,
@@ -70,7 +69,7 @@ def write_compressed(model: nn.Module, structure: Mapping[str, int], folder: str
 @contextmanager
 def _staged(folder: Path) -> Iterator[Path]:
     """Give an empty folder whose files replace those of `folder` when the block succeeds."""
-    staging = folder / _STAGING
+    staging = folder / STAGING
     shutil.rmtree(staging, ignore_errors=True)  # of a process that was killed
     staging.mkdir(parents=True)
     try:

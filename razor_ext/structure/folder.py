@@ -26,6 +26,8 @@ from .unit_file import dense_hash, load_units, model_shapes
 FOLDER = 'compressed'
 CONFIG, STRUCTURE, QUANT, WEIGHTS, UNITS = (
     'config.py', 'fix_subnet.json', 'quant.json', 'compressed.pth', 'units.json')
+#: Where the files are made before they replace those of before.
+STAGING = '.writing'
 #: Key of the config that holds how the dense model was analysed: `demo_input`, `keep`.
 ANALYSIS_KEY = 'compression'
 
@@ -100,9 +102,10 @@ def find_folder(path: str | os.PathLike) -> Path:
     folder = path / FOLDER if (path / FOLDER).is_dir() else path
     if (folder / STRUCTURE).is_file():
         return folder
-    if any((folder / name).is_file() for name in (WEIGHTS, UNITS)) or folder != path:
+    if folder != path or (folder / WEIGHTS).is_file() or (folder / STAGING).is_dir():
         raise SubnetError(f'{folder} has no {STRUCTURE}: its writing was interrupted; write it '
-                          'again by tools/extract_compressed.py')
+                          'again by tools/extract_compressed.py (files that were there before '
+                          f'may be in {folder / STAGING / "before"})')
     raise SubnetError(f'{path} is no compressed folder: neither it nor {path / FOLDER} has '
                       f'{STRUCTURE}; finish the run first, or extract one of its checkpoints by '
                       'tools/extract_compressed.py')
