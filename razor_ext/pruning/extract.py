@@ -12,6 +12,8 @@ from mmengine.runner import CheckpointLoader
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
+from razor_ext.structure.demo_input import build_demo_input
+from razor_ext.structure.dense_config import dense_config
 from razor_ext.structure.rebuild import UnprunedError, load_sliced
 from razor_ext.structure.slicing import static_copy
 
@@ -80,7 +82,8 @@ def _extract_compressed(model: Mapping, checkpoint: str) -> Compressed:
     load_sliced(built, checkpoint)
     record = built.compression_record
     final = static_copy(built).eval()
-    return Compressed(final, record.structure, record.infos, record.demo_data(final))
+    data = build_demo_input(record.demo_input).get_data(final)
+    return Compressed(final, record.structure, record.infos, data, record.units)
 
 
 def extract(cfg: Config, checkpoint: str) -> tuple[Compressed, nn.Module]:
@@ -112,4 +115,4 @@ def extract(cfg: Config, checkpoint: str) -> tuple[Compressed, nn.Module]:
                              'finetunes a CompressedModel')
         algorithm.load_run(os.fspath(checkpoint))
         found = algorithm.compressed()
-    return found, MODELS.build(model['architecture'])
+    return found, MODELS.build(dense_config(cfg).model)

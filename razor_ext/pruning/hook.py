@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -13,11 +14,10 @@ from mmengine.runner import Runner
 from mmrazor.registry import HOOKS
 
 from razor_ext.engine.averages import averaged_models
+from razor_ext.structure.dense_config import dense_config
+from razor_ext.structure.folder import FOLDER
 
 from .algorithm import PruningAlgorithm
-
-#: Folder of a run's work directory that holds the compressed model.
-COMPRESSED = 'compressed'
 
 
 def algorithm_of(runner: Runner) -> PruningAlgorithm:
@@ -54,6 +54,7 @@ class PruningHook(Hook):
         if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
             raise ValueError(f'interval={interval!r} must be a positive number of iterations')
         self.interval, self.stop_when_pruned = interval, stop_when_pruned
+        self._config: Config | None = None
 
     def before_run(self, runner: Runner) -> None:
         """Let the algorithm prepare against the length of the run.
@@ -61,8 +62,10 @@ class PruningHook(Hook):
         Raises:
             ValueError: its stages are longer than the run, or the optimizer does not fit it.
         """
-        message = algorithm_of(runner).start(runner.optim_wrapper, runner.max_iters)
-        print_log(message, logger='current')
+        algorithm = algorithm_of(runner)
+        if isinstance(runner.cfg.get('model'), Mapping):  # else the model was built elsewhere
+            self._config = dense_config(runner.cfg)
+        print_log(algorithm.start(runner.optim_wrapper, runner.max_iters), logger='current')
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Tell the algorithm of the step to come."""
@@ -93,7 +96,7 @@ class PruningHook(Hook):
         algorithm = algorithm_of(runner)
         compressed = algorithm.compressed(next(averaged_models(runner), None))
         if is_main_process():
-            compressed.write(Path(runner.work_dir) / COMPRESSED, runner.cfg)
+            compressed.write(Path(runner.work_dir) / FOLDER, self._config)
 
     def _report(self, runner: Runner, algorithm: PruningAlgorithm) -> None:
         if not is_main_process():

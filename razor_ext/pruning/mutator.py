@@ -10,8 +10,8 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from razor_ext.graph import ChannelGraph, ChannelUnit, analyze
+from razor_ext.structure.demo_input import build_demo_input
 from razor_ext.structure.divisor import check_divisor
-from razor_ext.structure.rebuild import build_demo_input
 from razor_ext.structure.templates import choice_template, config_template
 
 from .channel_index import ChannelIndex

@@ -38,7 +38,8 @@ class TwoKinds(BaseModel):
 def build() -> nn.Module:
     """Build the algorithm."""
     return MODELS.build(dict(
-        _scope_='mmrazor', type='GroupFisher', architecture=dict(type='TwoKinds'), demo_input=(1, 3, 6, 6),
+        _scope_='mmrazor', type='GroupFisher', architecture=dict(type='TwoKinds'),
+        demo_input=(1, 3, 6, 6),
         schedule=dict(interval=1, end=1.0)))
 
 
