@@ -56,7 +56,7 @@ def test_a_joint_run_is_extracted_as_it_was_written(
     assert reduction == pytest.approx(100 * (1 - left / dense), abs=0.05) and reduction >= 50
     assert table['BOPs (G)'][2] > 90 and table['weights (MB)'][2] > table['parameters (M)'][2]
 
-    with pytest.raises(SystemExit, match='holds no pruned group: nothing was pruned yet'):
+    with pytest.raises(SystemExit, match='holds no pruned channel: nothing was pruned yet'):
         extract(monkeypatch, path, run_dir / 'epoch_1.pth', '--out', tmp_path / 'early')
     with pytest.raises(SystemExit, match=r'macs are left, .* more than the target ratio'):
         extract(monkeypatch, path, run_dir / 'epoch_3.pth', '--out', tmp_path / 'early')
@@ -109,7 +109,7 @@ def test_group_fisher_is_extracted_too(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize('model, message', [
-    (tiny_rtmpose(), 'a compressed model is extracted from GETA, GroupFisherAlgorithm')])
+    (tiny_rtmpose(), 'a compressed model is extracted from the config of a pruning algorithm')])
 def test_other_configs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: dict,
                                    message: str) -> None:
     path = write_config(tmp_path / 'dense.py', model)

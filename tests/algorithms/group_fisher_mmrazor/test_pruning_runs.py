@@ -10,8 +10,8 @@ from mmrazor.registry import MODELS
 from tiny_pose import group_fisher, prune_hooks, runner
 
 from razor_ext.algorithms.group_fisher_mmrazor.hooks import TargetMissedError, checkpoint_names
-from razor_ext.algorithms.group_fisher_mmrazor.mutator import NothingToPruneError
 from razor_ext.compat import safe_load
+from razor_ext.graph import NothingToPruneError
 from razor_ext.structure import SubnetError
 
 

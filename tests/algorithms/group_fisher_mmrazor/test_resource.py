@@ -12,7 +12,7 @@ from mmrazor.models.task_modules.estimators import ResourceEstimator
 from mmrazor.registry import MODELS
 from tiny_pose import SIZE, group_fisher
 
-from razor_ext.algorithms.group_fisher_mmrazor.sub_models import _freeze_structure
+from razor_ext.algorithms.group_fisher_mmrazor.loading import freeze_structure
 
 DEMO = DefaultDemoInput((1, 3, *SIZE))
 
@@ -40,7 +40,7 @@ def test_equals_the_counters_of_the_static_model(algorithm: torch.nn.Module, see
         keep[0] = True
         unit.mutable_channel.mask.copy_(keep.float())
     predicted = algorithm.mutator.resource.evaluate(pruned.mutator.counts())
-    _freeze_structure(pruned.architecture)
+    freeze_structure(pruned.architecture)
     measured = _count(pruned.architecture)
     # The estimator rounds to 0.001 M.
     assert predicted['flops'] == pytest.approx(measured['flops'], abs=6e-4)

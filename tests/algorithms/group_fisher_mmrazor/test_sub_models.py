@@ -12,9 +12,9 @@ from mmrazor.models.task_modules.demo_inputs import DefaultDemoInput
 from mmrazor.registry import MODELS
 from tiny_pose import SIZE, group_fisher, runner, tiny_rtmpose
 
-from razor_ext.algorithms.group_fisher_mmrazor.sub_models import UnprunedError
 from razor_ext.deploy.counts import count_torch
 from razor_ext.structure import SubnetError
+from razor_ext.structure.rebuild import UnprunedError
 
 ROOT = Path(__file__).parents[3]
 PUBLISHED = ROOT / 'tests' / 'data' / 'rtmpose-s_coco_fix_subnet.json'
