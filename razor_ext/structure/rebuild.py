@@ -4,16 +4,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import CheckpointLoader
-from mmrazor.registry import TASK_UTILS
 from torch import Tensor, nn
 
 from razor_ext.graph import analyze, slice_model
 
+from .demo_input import build_demo_input
 from .fix_subnet import SubnetError, check_subnet
 
 
@@ -21,15 +20,8 @@ class UnprunedError(RuntimeError):
     """A model or checkpoint that should have been pruned is whole."""
 
 
-def build_demo_input(config: Sequence[int] | Mapping) -> Any:
-    """Build one of MMRazor's demo inputs, from its config or from a shape with a batch of 1."""
-    if not isinstance(config, Mapping):
-        config = dict(type='DefaultDemoInput', input_shape=tuple(config))
-    return TASK_UTILS.build({'_scope_': 'mmrazor', **config})
-
-
 def rebuild(architecture: nn.Module, structure: Mapping[str, int],
-            demo_input: Sequence[int] | Mapping) -> nn.Module:
+            demo_input: Sequence[int] | Mapping | None = None) -> nn.Module:
     """Slice a dense model to the channel counts of a structure.
 
     The first channels of each unit stay: the weights come from a checkpoint of that structure.
@@ -37,7 +29,7 @@ def rebuild(architecture: nn.Module, structure: Mapping[str, int],
     Args:
         architecture: the dense model.
         structure: unit names and channels kept; a unit that is not named stays whole.
-        demo_input: makes the input on which the model is traced.
+        demo_input: of `build_demo_input`; None for the family's own.
 
     Returns:
         The sliced model, its batch norms not synchronised.
