@@ -13,7 +13,7 @@ import onnx
 from onnx import helper, numpy_helper
 from onnx.utils import Extractor
 
-from .errors import DeployError
+from razor_ext.engine.errors import DeployError
 
 #: The tensor between the two files.
 SET_FEATURES = 'set_features'
