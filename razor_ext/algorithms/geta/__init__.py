@@ -1,6 +1,6 @@
 """GETA: joint structured pruning and mixed-precision quantization."""
+from . import constructor
 from .algorithm import GETA
-from .constructor import GETAOptimWrapperConstructor
 from .forgetting import ForgetRule
 from .groups import GroupIndex
 from .hesso import HESSO
@@ -14,6 +14,6 @@ from .targets import CostTarget, SparsityTarget
 
 __all__ = [
     'GETA', 'HESSO', 'QASSO', 'BitBank', 'BitHandle', 'BitRange', 'CostTarget', 'ForgetRule',
-    'GETACalibrationHook', 'GETAHook', 'GETAMutator', 'GETAOptimWrapperConstructor', 'GroupIndex',
-    'Saliency', 'SparsityTarget', 'StagePlan', 'Stages',
+    'GETACalibrationHook', 'GETAHook', 'GETAMutator', 'GroupIndex',
+    'Saliency', 'SparsityTarget', 'StagePlan', 'Stages', 'constructor',
 ]
