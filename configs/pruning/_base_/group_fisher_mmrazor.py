@@ -21,3 +21,5 @@ group_fisher_mmrazor_hooks = dict(
         demo_input=dict(type='mmrazor.DefaultDemoInput', input_shape=(1, 3, 256, 192)),
         interval=10,
         save_ckpt_thr=[0.5]))
+
+model_wrapper_cfg = dict(type='mmrazor.GroupFisherDDP', broadcast_buffers=False)

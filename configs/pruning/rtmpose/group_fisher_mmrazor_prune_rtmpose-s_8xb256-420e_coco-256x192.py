@@ -16,4 +16,3 @@ model = dict(
 optim_wrapper = _base_.group_fisher_mmrazor_optim
 default_hooks = dict(_base_.group_fisher_mmrazor_hooks, resource=dict(
     _base_.group_fisher_mmrazor_hooks.resource, save_ckpt_thr=[0.51]))
-model_wrapper_cfg = dict(type='mmrazor.GroupFisherDDP', broadcast_buffers=False)
