@@ -2,6 +2,7 @@
 _base_ = [
     'mmpose::body_2d_keypoint/rtmpose/coco/rtmpose-s_8xb256-420e_coco-256x192.py',
     '../_base_/datasets/synthetic_people_17.py',
+    './_base_/scratch_backbone.py',
 ]
 
 max_epochs = 10
@@ -30,21 +31,13 @@ codec = dict(
 
 model = dict(
     backbone=dict(
+        _base_.scratch_backbone,
         deepen_factor=.167,
         widen_factor=.25,
         # Three stages: from scratch, the fourth's map of 4 x 3 learns positions too slowly.
         arch_ovewrite=[[64, 128, 3, True, False], [128, 256, 6, True, False],
                        [256, 512, 6, False, True]],
-        out_indices=(3, ),
-        norm_cfg=dict(type='BN'),
-        init_cfg=dict(
-            _delete_=True,
-            type='Kaiming',
-            layer='Conv2d',
-            a=5**.5,
-            distribution='uniform',
-            mode='fan_in',
-            nonlinearity='leaky_relu')),
+        out_indices=(3, )),
     head=dict(
         in_channels=128,
         input_size=codec['input_size'],

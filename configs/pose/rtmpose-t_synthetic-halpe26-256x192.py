@@ -2,28 +2,13 @@
 _base_ = [
     'mmpose::body_2d_keypoint/rtmpose/body8/rtmpose-t_8xb1024-700e_body8-halpe26-256x192.py',
     '../_base_/datasets/synthetic_people_26.py',
+    './_base_/scratch_backbone.py',
+    './_base_/people_loaders.py',
 ]
 
-model = dict(
-    backbone=dict(
-        norm_cfg=dict(type='BN'),
-        init_cfg=dict(
-            _delete_=True,
-            type='Kaiming',
-            layer='Conv2d',
-            a=5**.5,
-            distribution='uniform',
-            mode='fan_in',
-            nonlinearity='leaky_relu')))
-
+model = dict(backbone=_base_.scratch_backbone)
 train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='GetBBoxCenterScale'),
-    dict(type='RandomFlip', direction='horizontal'),
-    dict(type='RandomHalfBody'),
-    dict(type='RandomBBoxTransform', scale_factor=[.6, 1.4], rotate_factor=80),
-    dict(type='TopdownAffine', input_size=_base_.codec.input_size),
-    dict(type='mmdet.YOLOXHSVRandomAug'),
+    *_base_.augmentation,
     dict(type='GenerateTarget', encoder=_base_.codec),
     dict(type='PackPoseInputs'),
 ]

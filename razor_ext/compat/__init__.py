@@ -12,6 +12,7 @@ from . import (
     mmcv,
     mmdeploy,
     mmengine,
+    mmengine_hooks,
     mmpose,
     mmrazor_demo_inputs,
     mmrazor_expandable,
@@ -30,8 +31,8 @@ from .repair import (
 from .safe_load import UnsafeCheckpointError, safe_load
 
 # In this order: importing MMRazor's models needs those before mmrazor_demo_inputs.
-MODULES = (mmcv, mmengine, mmpose, mmrazor_quantization, mmrazor_demo_inputs, mmrazor_expandable,
-           sync_batchnorm, mmdeploy, only_train_once)
+MODULES = (mmcv, mmengine, mmengine_hooks, mmpose, mmrazor_quantization, mmrazor_demo_inputs,
+           mmrazor_expandable, sync_batchnorm, mmdeploy, only_train_once)
 
 
 def specs() -> tuple[RepairSpec, ...]:

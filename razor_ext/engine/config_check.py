@@ -3,6 +3,10 @@
 A misspelt section (`optim_wraper`, `geta_optimizer_cfg`) is silently ignored by a Runner: the run
 trains, and does something else than was asked. A top-level name of a config file counts as read if
 the Runner or the calling tool takes it, or some file of the same inheritance chain uses it.
+
+`--cfg-options` come after a config is loaded. An option on a name that only the config's own files
+use (`max_epochs`, `geta.target.ratio`) would change what has been copied already, and an option
+whose section is misspelt would make a new one: both are errors too.
 """
 from __future__ import annotations
 
@@ -19,6 +23,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from .config_options import UnreadKeyError, check_option
+
 #: Read by mmengine's Config, by the tools, or by OpenMMLab conventions around the Runner.
 KNOWN_KEYS = frozenset({
     '_base_', 'activation_checkpointing', 'auto_scale_lr', 'backend_args', 'compile',
@@ -27,10 +33,6 @@ KNOWN_KEYS = frozenset({
 })
 
 _TEMPLATE = re.compile(r'{{\s*_base_\.([\w.]+)\s*}}')
-
-
-class UnreadKeyError(ValueError):
-    """A config key that nothing reads."""
 
 
 def runner_keys() -> set[str]:
@@ -85,10 +87,11 @@ def check_config(cfg: Config, extra: Iterable[str] = (),
     Args:
         cfg: the loaded config; `cfg.filename` names its file.
         extra: further keys that the calling tool reads.
-        options: the command line's `--cfg-options`, whose keys must exist too.
+        options: the command line's `--cfg-options`, not merged yet.
 
     Raises:
-        UnreadKeyError: names the key, its file and the closest known key.
+        UnreadKeyError: names the key, its file and the closest known key; or names the option and
+            the path to set instead.
     """
     known = runner_keys() | KNOWN_KEYS | set(extra)
     files = _chain(Path(cfg.filename).resolve())
@@ -102,10 +105,7 @@ def check_config(cfg: Config, extra: Iterable[str] = (),
         if name not in known and name not in read and not _installed(path):
             raise UnreadKeyError(f'{path}: nothing reads the key {name!r}{_hint(name, known)}')
     for option in options or {}:
-        name = option.split('.')[0]
-        if name not in known and name not in assigned:
-            raise UnreadKeyError(f'--cfg-options {option}=...: nothing reads the key {name!r}'
-                                 f'{_hint(name, known | set(assigned))}')
+        check_option(cfg, option, known, assigned)
 
 
 def _hint(name: str, known: Iterable[str]) -> str:

@@ -13,9 +13,11 @@ from .export import Compressed
 from .extract import extract
 from .hook import PruningHook
 from .mutator import GraphMutator
+from .optim import OPTIMIZER_BUILDERS, CompressionOptimWrapperConstructor
 from .schedule import PruneSchedule
 from .targets import CostTarget, SparsityTarget
 
-__all__ = ['ChannelIndex', 'Chooser', 'Compressed', 'CostTarget', 'Criterion', 'CriterionPruning',
+__all__ = ['OPTIMIZER_BUILDERS', 'ChannelIndex', 'Chooser', 'Compressed',
+           'CompressionOptimWrapperConstructor', 'CostTarget', 'Criterion', 'CriterionPruning',
            'GraphMutator', 'PruneSchedule', 'PruningAlgorithm', 'PruningHook', 'SparsityTarget',
            'TargetMissedError', 'extract']

@@ -27,6 +27,7 @@ from .convert import (
 from .errors import CalibrationError, QuantConfigError, QuantFileError
 from .hooks import CalibrationHook
 from .layers import QUANT_LAYERS, QuantLayer, QuantMatmul, register_quant_layer
+from .param_groups import split_scales
 from .quantizer import Quantizer
 from .recipe import integer_weights, quant_spec, save_quant, slice_spec, structure_hash
 from .recipe_reader import apply_quant, check_spec, load_quant
@@ -38,5 +39,5 @@ __all__ = [
     'check_spec', 'count_costs', 'fix_bits', 'float_mode', 'functional', 'integer_weights',
     'load_quant', 'quant_spec', 'quantize_model', 'quantized_layers', 'quantizer_handles',
     'register_quant_layer', 'remove_quantizers', 'save_quant', 'scale_followers',
-    'slice_spec', 'structure_hash', 'summarize_costs',
+    'slice_spec', 'split_scales', 'structure_hash', 'summarize_costs',
 ]

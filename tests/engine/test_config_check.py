@@ -61,3 +61,37 @@ def test_options_of_the_command_line_are_checked(tmp_path: Path) -> None:
     check_config(cfg, options={'model.type': 'y', 'train_cfg.max_epochs': 3})
     with pytest.raises(UnreadKeyError, match=r"--cfg-options modle\.type.*'model'"):
         check_config(cfg, options={'modle.type': 'y'})
+
+
+SPLICED = '''
+rate = 0.25
+geta = dict(target=dict(kind='macs', ratio=0.5), divisor=8)
+model = dict(geta, type='x', architecture=dict(type='y', head=dict(in_channels=8)))
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=rate), lr_ratio=0.5)
+param_scheduler = [dict(type='LinearLR', end=20), dict(type='Cosine', eta_min=rate)]
+'''
+
+
+@pytest.mark.parametrize('option, message', [
+    ('geta.target.ratio', r"used 'geta' when it was loaded.*; set model\.target\.ratio instead"),
+    ('geta.divisor', r'set model\.divisor instead'),
+    ('geta.target', r'set model\.target instead'),
+    ('rate', r'set optim_wrapper\.optimizer\.lr or param_scheduler\.1\.eta_min instead'),
+    ('geta.stages', 'set what the config makes of it instead, or change the file'),
+    ('model.taget.ratio', r"no 'model\.taget'; did you mean 'model\.target\.ratio'\?"),
+    ('model.architecture.haed.in_channels', r"did you mean 'model\.architecture\.head\.in_chann"),
+    ('optim_wrapper.optimiser.lr', r"did you mean 'optim_wrapper\.optimizer\.lr'\?"),
+    ('geto.divisor', r"nothing reads the key 'geto'; did you mean 'geta'\?"),
+])
+def test_an_option_that_would_change_nothing(tmp_path: Path, option: str, message: str) -> None:
+    with pytest.raises(UnreadKeyError, match=message):
+        check_config(_config(tmp_path, SPLICED), options={option: 1})
+
+
+@pytest.mark.parametrize('option', [
+    'model.target.ratio', 'model.target.table', 'model.init_cfg.type', 'train_dataloader.x.y',
+    'param_scheduler.1.eta_min', 'param_scheduler.1.T_max', 'optim_wrapper.clip_grad.max_norm',
+    'model.architecture.init_cfg.checkpoint', 'optim_wrapper.optimizer.momentum', 'load_from',
+    'model.architecture.head.in_channels'])
+def test_new_leaves_and_new_sections_are_allowed(tmp_path: Path, option: str) -> None:
+    check_config(_config(tmp_path, SPLICED), options={option: 1})

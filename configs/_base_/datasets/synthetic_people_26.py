@@ -1,18 +1,5 @@
 # Synthetic people with Halpe's 26 body keypoints: rendered on first use, cached under data_root.
-custom_imports = dict(imports=['razor_ext'], allow_failed_imports=False)
+_base_ = './synthetic_people_17.py'
 
-people_train = dict(
-    type='SyntheticPeopleHalpe26',
-    data_root='data/people',
-    split='train',
-    num_images=8000,
-    seed=0,
-    scene=dict(size=(192, 256), people=(1, 2), stature=(.6, 1.)))
-people_val = dict(
-    type='SyntheticPeopleHalpe26',
-    data_root='data/people',
-    split='val',
-    num_images=500,
-    seed=0,
-    scene=dict(size=(192, 256), people=(1, 2), stature=(.6, 1.)),
-    test_mode=True)
+people_train = dict(type='SyntheticPeopleHalpe26')
+people_val = dict(type='SyntheticPeopleHalpe26')

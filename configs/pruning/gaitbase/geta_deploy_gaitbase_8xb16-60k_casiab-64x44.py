@@ -1,32 +1,11 @@
-#############################################################################
-"""You have to fill these args.
+"""The compressed GaitBase as a deploy config of MMRazor's form, which MMDeploy's own tool takes.
 
-_base_ (str): The config of your dense model.
-fix_subnet (dict | str): The structure, or the fix_subnet.json that the pruning or
-    finetune run has left, whichever the algorithm.
-prune_embedding (bool): As in the pruning config.
-divisor (int): mmdeploy pads channel counts up to multiples of it. Padding
-    costs compute: a structure pruned with a divisor needs none. 1 for a
-    quantized model, whose integers tools/deploy.py takes by --quant.
-input_shape (tuple): Input shape to find the units.
+tools/deploy.py needs none: it takes the folder of the run. Worth changing: model.fix_subnet,
+model.divisor (MMDeploy pads channels to multiples of it; 1 where integers are deployed).
 """
 
 _base_ = '../../gait/gaitbase/gaitbase_8xb16-60k_casiab-64x44.py'
-fix_subnet = 'work_dirs/geta_finetune_gaitbase_8xb16-60k_casiab-64x44/fix_subnet.json'
-prune_embedding = True
-divisor = 1
-input_shape = (1, 1, 6, 64, 44)
-##############################################################################
-
-architecture = _base_.model
-architecture.tensor_output = 'logits' if prune_embedding else 'embedding'
-
 model = dict(
-    _delete_=True,
-    _scope_='mmrazor',
-    type='CompressedModel',
-    architecture=architecture,
-    fix_subnet=fix_subnet,
-    divisor=divisor,
-    demo_input=input_shape,
-)
+    _delete_=True, type='mmrazor.CompressedModel', divisor=1,
+    architecture=dict(_base_.model, tensor_output='logits'),
+    fix_subnet='work_dirs/geta_finetune_gaitbase_8xb16-60k_casiab-64x44/compressed/fix_subnet.json')

@@ -1,44 +1,14 @@
-#############################################################################
-"""You have to fill these args.
+"""Finetunes what GETA has left of GaitGL, CASIA-B.
 
-_base_ (str): Your pruning config.
-pruned_dir (str): The work_dir of the pruning run, or the folder of
-    tools/extract_compressed.py. For the result of GroupFisher set quant=None.
-quant (str | None): The quant.json of that run; None finetunes in float.
-finetune_lr (float): Learning rate.
-lr_quant (float): Learning rate of the ranges; the bit widths are fixed.
-
-The run writes fix_subnet.json and quant.json into its work_dir again.
+Worth changing: model.compressed (work_dir of the pruning run), optim_wrapper.lr_ratio,
+optim_wrapper.lr_quant.
 """
 
-_base_ = './geta_prune_gaitgl_8xb8-80k_casiab-64x44.py'
-pruned_dir = 'work_dirs/geta_prune_gaitgl_8xb8-80k_casiab-64x44'
-quant = f'{pruned_dir}/quant.json' if _base_.quant else None
-finetune_lr = 0.0001
-lr_quant = 1e-4
-##############################################################################
-
+_base_ = ['../../gait/gaitgl/gaitgl_8xb8-80k_casiab-64x44.py', '../_base_/finetune.py']
 model = dict(
-    _delete_=True,
-    _scope_='mmrazor',
-    type='CompressedModel',
-    architecture=_base_.architecture,
-    fix_subnet=f'{pruned_dir}/fix_subnet.json',
-    quant=quant,
-    checkpoint=f'{pruned_dir}/compressed.pth',
-    demo_input=_base_.input_shape,
-)
-
-optim_wrapper = dict(
-    optimizer=dict(
-        _delete_=True,
-        type='Adam',
-        lr=finetune_lr,
-        lr_quant=lr_quant,
-        weight_decay=_base_.optim_wrapper.optimizer.weight_decay))
-
-custom_hooks = [dict(type='mmrazor.CompressedModelHook')]
-
-max_iters = 20000
-train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+    _base_.finetune, _delete_=True,
+    compressed='work_dirs/geta_prune_gaitgl_8xb8-80k_casiab-64x44')
+optim_wrapper = dict(_base_.finetune_optim, lr_ratio=1.0)
+default_hooks = _base_.finetune_hooks
+train_cfg = dict(max_iters=20000, val_interval=20000)
 param_scheduler = dict(milestones=[15000])

@@ -1,33 +1,13 @@
-#############################################################################
-"""You have to fill these args.
+"""Finetunes what GroupFisher has left of GaitGL, OU-MVLP.
 
-_base_ (str): Your pruning config.
-pruned_dir (str): The work_dir of the pruning run, or the folder of
-    tools/extract_compressed.py.
-finetune_lr (float): Learning rate.
-
-The run writes fix_subnet.json into its work_dir again.
+Worth changing: model.compressed (work_dir of the pruning run), optim_wrapper.lr_ratio.
 """
 
-_base_ = './group_fisher_prune_gaitgl_32xb8-210k_oumvlp-64x44.py'
-pruned_dir = 'work_dirs/group_fisher_prune_gaitgl_32xb8-210k_oumvlp-64x44'
-finetune_lr = 0.0001
-##############################################################################
-
+_base_ = ['../../gait/gaitgl/gaitgl_32xb8-210k_oumvlp-64x44.py', '../_base_/finetune.py']
 model = dict(
-    _delete_=True,
-    _scope_='mmrazor',
-    type='CompressedModel',
-    architecture=_base_.architecture,
-    fix_subnet=f'{pruned_dir}/fix_subnet.json',
-    checkpoint=f'{pruned_dir}/compressed.pth',
-    demo_input=_base_.input_shape,
-)
-
-optim_wrapper = dict(optimizer=dict(lr=finetune_lr))
-custom_hooks = [dict(type='mmrazor.CompressedModelHook')]
-model_wrapper_cfg = None
-
-max_iters = 40000
-train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+    _base_.finetune, _delete_=True,
+    compressed='work_dirs/group_fisher_prune_gaitgl_32xb8-210k_oumvlp-64x44')
+optim_wrapper = dict(_base_.finetune_optim, lr_ratio=1.0)
+default_hooks = _base_.finetune_hooks
+train_cfg = dict(max_iters=40000, val_interval=40000)
 param_scheduler = dict(milestones=[20000, 32000])

@@ -1,56 +1,17 @@
-#############################################################################
-"""You have to fill these args.
+"""Finetunes what GETA has left of the small RTMPose of tools/demo.sh.
 
-_base_ (str): Your pruning config.
-pruned_dir (str): The work_dir of the pruning run, or the folder of
-    tools/extract_compressed.py. For the result of GroupFisher set quant=None.
-quant (str | None): The quant.json of that run; None finetunes in float.
-finetune_lr (float): Learning rate.
-lr_quant (float): Learning rate of the ranges; the bit widths are fixed.
-
-The run writes fix_subnet.json and quant.json into its work_dir again.
+Worth changing: model.compressed (work_dir of the pruning run), optim_wrapper.lr_ratio,
+optim_wrapper.lr_quant.
 """
 
-_base_ = './geta_prune_rtmpose-demo_synthetic-128x96.py'
-pruned_dir = 'work_dirs/geta_prune_rtmpose-demo_synthetic-128x96'
-quant = f'{pruned_dir}/quant.json' if _base_.quant else None
-finetune_lr = 5e-4
-lr_quant = 1e-4
-##############################################################################
-
+_base_ = ['../../pose/rtmpose-demo_synthetic-128x96.py', '../_base_/finetune.py']
 model = dict(
-    _delete_=True,
-    _scope_='mmrazor',
-    type='CompressedModel',
-    architecture=_base_.architecture,
-    fix_subnet=f'{pruned_dir}/fix_subnet.json',
-    quant=quant,
-    checkpoint=f'{pruned_dir}/compressed.pth',
-    demo_input=_base_.input_shape,
-)
-
-optim_wrapper = dict(
-    optimizer=dict(
-        _delete_=True,
-        type='AdamW',
-        lr=finetune_lr,
-        lr_quant=lr_quant,
-        weight_decay=_base_.optim_wrapper.optimizer.weight_decay))
-
-geta_hook_types = [hook['type'] for hook in _base_.geta_hooks]
-custom_hooks = [hook for hook in _base_.custom_hooks if hook['type'] not in geta_hook_types]
-custom_hooks.append(dict(type='mmrazor.CompressedModelHook'))
-
-max_epochs = 6
-train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
+    _base_.finetune, _delete_=True,
+    compressed='work_dirs/geta_prune_rtmpose-demo_synthetic-128x96')
+optim_wrapper = dict(_base_.finetune_optim, lr_ratio=0.5)
+default_hooks = _base_.finetune_hooks
+train_cfg = dict(max_epochs=6, val_interval=6)
 param_scheduler = [
     dict(type='LinearLR', start_factor=.1, by_epoch=False, begin=0, end=20),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min=finetune_lr * .01,
-        begin=0,
-        end=max_epochs,
-        T_max=max_epochs,
-        by_epoch=True,
-        convert_to_iter_based=True),
-]
+    dict(type='CosineAnnealingLR', eta_min=5e-6, begin=0, end=6, T_max=6,
+         by_epoch=True, convert_to_iter_based=True)]

@@ -1,42 +1,16 @@
-#############################################################################
-"""You have to fill these args.
+"""Finetunes what GETA has left of RTMPose-t, 26 keypoints.
 
-_base_ (str): Your pruning config.
-pruned_dir (str): The work_dir of the pruning run, or the folder of
-    tools/extract_compressed.py. For the result of GroupFisher set quant=None.
-quant (str | None): The quant.json of that run; None finetunes in float.
-finetune_lr (float): Learning rate.
-lr_quant (float): Learning rate of the ranges; the bit widths are fixed.
-
-The run writes fix_subnet.json and quant.json into its work_dir again.
+Worth changing: model.compressed (work_dir of the pruning run), optim_wrapper.lr_ratio,
+optim_wrapper.lr_quant.
 """
 
-_base_ = './geta_prune_rtmpose-t_8xb1024-700e_body8-halpe26-256x192.py'
-pruned_dir = 'work_dirs/geta_prune_rtmpose-t_8xb1024-700e_body8-halpe26-256x192'
-quant = f'{pruned_dir}/quant.json' if _base_.quant else None
-finetune_lr = 4e-3
-lr_quant = 1e-4
-##############################################################################
-
+_base_ = [
+    'mmpose::body_2d_keypoint/rtmpose/body8/rtmpose-t_8xb1024-700e_body8-halpe26-256x192.py',
+    '../_base_/finetune.py',
+]
+custom_imports = dict(imports=['razor_ext'], allow_failed_imports=False)
 model = dict(
-    _delete_=True,
-    _scope_='mmrazor',
-    type='CompressedModel',
-    architecture=_base_.architecture,
-    fix_subnet=f'{pruned_dir}/fix_subnet.json',
-    quant=quant,
-    checkpoint=f'{pruned_dir}/compressed.pth',
-    demo_input=_base_.input_shape,
-)
-
-optim_wrapper = dict(
-    optimizer=dict(
-        _delete_=True,
-        type='AdamW',
-        lr=finetune_lr,
-        lr_quant=lr_quant,
-        weight_decay=_base_.optim_wrapper.optimizer.weight_decay))
-
-geta_hook_types = [hook['type'] for hook in _base_.geta_hooks]
-custom_hooks = [hook for hook in _base_.custom_hooks if hook['type'] not in geta_hook_types]
-custom_hooks.append(dict(type='mmrazor.CompressedModelHook'))
+    _base_.finetune, _delete_=True,
+    compressed='work_dirs/geta_prune_rtmpose-t_8xb1024-700e_body8-halpe26-256x192')
+optim_wrapper = _base_.finetune_optim
+default_hooks = _base_.finetune_hooks

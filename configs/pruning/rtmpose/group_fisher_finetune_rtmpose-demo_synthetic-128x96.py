@@ -1,46 +1,16 @@
-#############################################################################
-"""You have to fill these args.
+"""Finetunes what GroupFisher has left of the small RTMPose of tools/demo.sh.
 
-_base_ (str): Your pruning config.
-pruned_path (str): The checkpoint that the pruning run has left.
-finetune_lr (float): Learning rate, usually that of the dense training.
-divisor (int): Pad channel counts up to multiples of it; 1 keeps them.
+Worth changing: model.compressed (work_dir of the pruning run), optim_wrapper.lr_ratio.
 """
 
-_base_ = './group_fisher_prune_rtmpose-demo_synthetic-128x96.py'
-pruned_path = 'work_dirs/group_fisher_prune_rtmpose-demo_synthetic-128x96/flops_0.50.pth'
-finetune_lr = 5e-4
-divisor = 1
-##############################################################################
-
-algorithm = _base_.model
-algorithm.init_cfg = dict(type='Pretrained', checkpoint=pruned_path)
-
+_base_ = ['../../pose/rtmpose-demo_synthetic-128x96.py', '../_base_/finetune.py']
 model = dict(
-    _delete_=True,
-    _scope_='mmrazor',
-    type='GroupFisherSubModel',
-    algorithm=algorithm,
-    divisor=divisor,
-)
-
-optim_wrapper = dict(optimizer=dict(lr=finetune_lr))
-
-prune_hook_types = [hook['type'] for hook in _base_.prune_hooks]
-custom_hooks = [hook for hook in _base_.custom_hooks if hook['type'] not in prune_hook_types]
-
-model_wrapper_cfg = None
-
-max_epochs = 4
-train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
+    _base_.finetune, _delete_=True,
+    compressed='work_dirs/group_fisher_prune_rtmpose-demo_synthetic-128x96')
+optim_wrapper = dict(_base_.finetune_optim, lr_ratio=0.5)
+default_hooks = _base_.finetune_hooks
+train_cfg = dict(max_epochs=4, val_interval=4)
 param_scheduler = [
     dict(type='LinearLR', start_factor=.1, by_epoch=False, begin=0, end=20),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min=finetune_lr * .01,
-        begin=0,
-        end=max_epochs,
-        T_max=max_epochs,
-        by_epoch=True,
-        convert_to_iter_based=True),
-]
+    dict(type='CosineAnnealingLR', eta_min=5e-6, begin=0, end=4, T_max=4,
+         by_epoch=True, convert_to_iter_based=True)]

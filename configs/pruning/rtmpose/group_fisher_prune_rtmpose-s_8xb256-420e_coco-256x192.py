@@ -1,57 +1,17 @@
-#############################################################################
-"""You have to fill these args.
+"""GroupFisher on RTMPose-s, COCO: 0.51 of the MACs.
 
-_base_ (list): The config of your dense model, then the settings of GroupFisher.
-pretrained_path (str): The checkpoint of your dense model.
-
-interval (int): Iterations between two prunings.
-normalization_type (str): What the importance of a channel is divided by: 'flops',
-    or 'act', the memory of its activations.
-lr_ratio (float): Factor on the learning rate of the dense training. Pruning
-    is unstable; lower it until the run shows no nan.
-
-target_flop_ratio (float): Share of the FLOPs to keep.
-prune_end (float): Share of the run by which the target is met. The run ends
-    with that epoch and leaves flops_{target_flop_ratio}.pth in its work_dir.
-divisor (int): Channel counts are kept multiples of it.
-input_shape (tuple): Input shape to measure the FLOPs.
+Worth changing: model.checkpoint, model.target.ratio, model.divisor, model.schedule.end,
+model.schedule.interval, optim_wrapper.lr_ratio.
 """
 
 _base_ = [
     'mmpose::body_2d_keypoint/rtmpose/coco/rtmpose-s_8xb256-420e_coco-256x192.py',
     '../_base_/group_fisher.py',
 ]
-pretrained_path = 'https://download.openmmlab.com/mmpose/v1/projects/rtmposev1/rtmpose-s_simcc-coco_pt-aic-coco_420e-256x192-8edcf0d7_20230127.pth'
-
-interval = 10
-normalization_type = 'act'
-lr_ratio = 0.1
-
-target_flop_ratio = 0.51
-prune_end = 0.4
-divisor = 1
-input_shape = (1, 3, 256, 192)
-##############################################################################
-
 custom_imports = dict(imports=['razor_ext'], allow_failed_imports=False)
-
-architecture = _base_.model
-architecture.init_cfg = dict(type='Pretrained', checkpoint=pretrained_path)
-architecture['_scope_'] = _base_.default_scope
-
-model = _base_.group_fisher
-model.update(
-    _delete_=True,
-    architecture=architecture,
-    interval=interval,
-    target_flop_ratio=target_flop_ratio,
-    prune_end=prune_end)
-model.mutator.divisor = divisor
-model.mutator.channel_unit_cfg.default_args.normalization_type = normalization_type
-
-optim_wrapper = dict(optimizer=dict(lr=_base_.optim_wrapper.optimizer.lr * lr_ratio))
-
-prune_hooks = _base_.prune_hooks
-prune_hooks[1].update(interval=interval, save_ckpt_thr=[target_flop_ratio])
-prune_hooks[1].demo_input.input_shape = input_shape
-custom_hooks = _base_.custom_hooks + prune_hooks
+model = dict(
+    _base_.group_fisher, _delete_=True, architecture=_base_.model,
+    target=dict(kind='macs', ratio=0.51), schedule=dict(begin=0.0, end=0.4, interval=10),
+    checkpoint='https://download.openmmlab.com/mmpose/v1/projects/rtmposev1/rtmpose-s_simcc-coco_pt-aic-coco_420e-256x192-8edcf0d7_20230127.pth')
+optim_wrapper = _base_.group_fisher_optim
+default_hooks = dict(pruning=dict(_base_.group_fisher_hooks.pruning, stop_when_pruned=True))

@@ -1,8 +1,8 @@
 """GETA: joint structured pruning and mixed-precision quantization."""
 from razor_ext.pruning import ChannelIndex, CostTarget, SparsityTarget
 
+from . import constructor
 from .algorithm import GETA
-from .constructor import GETAOptimWrapperConstructor
 from .forgetting import ForgetRule
 from .hesso import HESSO
 from .hooks import GETACalibrationHook
@@ -13,6 +13,6 @@ from .stages import BitRange, StagePlan, Stages
 
 __all__ = [
     'GETA', 'HESSO', 'QASSO', 'BitBank', 'BitHandle', 'BitRange', 'ChannelIndex', 'CostTarget',
-    'ForgetRule', 'GETACalibrationHook', 'GETAOptimWrapperConstructor', 'Saliency',
-    'SparsityTarget', 'StagePlan', 'Stages',
+    'ForgetRule', 'GETACalibrationHook', 'Saliency', 'SparsityTarget', 'StagePlan',
+    'Stages', 'constructor',
 ]

@@ -1,15 +1,22 @@
-"""Builds the optimizer of a GETA run, and of the finetuning that follows."""
+"""The optimizers of a GETA run, for `CompressionOptimWrapperConstructor`.
+
+`optim_wrapper.optimizer.type` is one of:
+
+- `SGD`, `Adam`, `AdamW`, as in the config of the dense training: QASSO with that optimizer
+  underneath and its options.
+- `QASSO`: the same, the optimizer underneath named by `variant` ('sgd', 'adam', 'adamw').
+- `HESSO`: prune only.
+- `OTOHESSO`, `OTOGETA`: the published optimizers over the same groups; prune only, without
+  settings by parameter. `OTOGETA` needs `clone`, the folder of a clone of its repository.
+"""
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
-from mmengine.model import is_model_wrapper
-from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
-from mmrazor.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 from torch import nn
 from torch.optim import Optimizer
 
+from razor_ext.pruning.optim import OPTIMIZER_BUILDERS, Builder, ParamGroups, optimizer_name
 from razor_ext.quantization import quantizer_handles
 
 from .algorithm import GETA
@@ -18,76 +25,10 @@ from .hesso import HESSO
 from .oto_backend import build_oto_optimizer
 from .qasso import QASSO
 from .saliency import Saliency
-from .variants import VARIANTS, split_scales
+from .variants import VARIANTS
 
-ParamGroups = list[dict[str, Any]]
-
-
-@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
-class GETAOptimWrapperConstructor(DefaultOptimWrapperConstructor):
-    """Constructor for GETA, and for finetuning what it left.
-
-    Ordinary parameters get their settings from `paramwise_cfg` as ever; those with equal settings
-    share a param group. Quantizer scales form one of their own, without weight decay, whose
-    learning rate is `optimizer.lr_quant`.
-
-    `optimizer.type` is one of:
-
-    - `QASSO`: any GETA algorithm. `variant` names torch's optimizer underneath ('sgd', 'adam',
-      'adamw'), `saliency` and `rule` are arguments of `Saliency` and `ForgetRule`.
-    - `HESSO`: prune only.
-    - `OTOHESSO`, `OTOGETA`: the published optimizers over the same groups; prune only, without
-      paramwise settings. `OTOGETA` needs `clone`, the folder of a clone of its repository.
-    - `SGD`, `Adam`, `AdamW`: torch's, for the model of `CompressedModel`.
-    """
-
-    def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Build the optimizer wrapper of a model.
-
-        Raises:
-            ValueError: a setting that does not fit the optimizer or the model.
-        """
-        _refuse_sharding(model)
-        model = model.module if is_model_wrapper(model) else model
-        options = dict(self.optimizer_cfg)
-        kind = options.pop('type')
-        kind = kind if isinstance(kind, str) else kind.__name__
-        if kind not in BUILDERS:
-            raise ValueError(f'optimizer type {kind!r}; this constructor knows '
-                             f'{", ".join(BUILDERS)}')
-        if kind.startswith('OTO') and self.paramwise_cfg:
-            raise ValueError(f'{kind} has no settings by parameter: set '
-                             'optim_wrapper.paramwise_cfg=None')
-        groups: ParamGroups = []
-        self.add_params(groups, model)
-        optimizer = BUILDERS[kind](model, _merge(groups), options)
-        return OPTIM_WRAPPERS.build({'type': 'OptimWrapper', **self.optim_wrapper_cfg},
-                                    default_args=dict(optimizer=optimizer))
-
-    def add_params(self, params: ParamGroups, module: nn.Module, *args: Any, **kwargs: Any) -> None:
-        """Add the parameters of a module, unless none of them trains (a teacher)."""
-        if any(parameter.requires_grad for parameter in module.parameters()):
-            super().add_params(params, module, *args, **kwargs)
-
-
-def _refuse_sharding(model: nn.Module) -> None:
-    names = {base.__name__ for part in model.modules() for base in type(part).__mro__}
-    names |= {type(parameter.data).__name__ for parameter in model.parameters()}
-    found = names & {'FullyShardedDataParallel', 'FSDPModule', 'DTensor', 'DeepSpeedEngine'}
-    if found:
-        raise ValueError(f'the model is sharded ({", ".join(sorted(found))}): a channel is scored '
-                         'and pruned over whole parameters, which no rank then has; train with '
-                         'MMDistributedDataParallel')
-
-
-def _merge(groups: ParamGroups) -> ParamGroups:
-    """Join groups of equal settings: one fused step for each, not one for each parameter."""
-    merged: dict[str, dict[str, Any]] = {}
-    for group in groups:
-        settings = {key: value for key, value in group.items() if key != 'params'}
-        joined = merged.setdefault(repr(sorted(settings.items())), {**settings, 'params': []})
-        joined['params'].extend(group['params'])
-    return list(merged.values())
+#: Variant of QASSO by the type of the dense optimizer.
+DENSE_TYPES = {kind.__name__: variant for variant, kind in VARIANTS.items()}
 
 
 def _geta(kind: str, model: nn.Module) -> GETA:
@@ -111,12 +52,14 @@ def _pruning(algorithm: GETA, options: dict[str, Any]) -> dict[str, Any]:
     target = algorithm.build_target()
     if target is not None:
         mutator = algorithm.mutator
-        options.update(target=target, divisor=mutator.divisor, min_channels=mutator.min_channels,
+        options.update(target=target, divisor=mutator.divisor, min_channels=mutator.floors(),
                        groups=mutator.channel_index(algorithm.architecture))
     return {'groups': None, 'plan': None, **options}
 
 
-def build_qasso(model: nn.Module, groups: ParamGroups, options: dict[str, Any]) -> Optimizer:
+@OPTIMIZER_BUILDERS.register_module(name='QASSO')
+def build_qasso(model: nn.Module, groups: ParamGroups, kind: str | type,
+                options: dict[str, Any]) -> Optimizer:
     """Build QASSO over the groups and quantizers of a GETA algorithm."""
     algorithm = _geta('QASSO', model)
     if 'rule' in options:
@@ -128,16 +71,39 @@ def build_qasso(model: nn.Module, groups: ParamGroups, options: dict[str, Any]) 
     return QASSO(groups, **_pruning(algorithm, options))
 
 
-def build_hesso(model: nn.Module, groups: ParamGroups, options: dict[str, Any]) -> Optimizer:
+@OPTIMIZER_BUILDERS.register_module(name='GETA')
+def build_from_dense(model: nn.Module, groups: ParamGroups, kind: str | type,
+                     options: dict[str, Any]) -> Optimizer:
+    """Build QASSO over a GETA algorithm from the optimizer of the dense training.
+
+    Raises:
+        ValueError: QASSO has no such variant, or the variant no such option.
+    """
+    variant = DENSE_TYPES.get(optimizer_name(kind))
+    if variant is None:
+        known = ('QASSO', 'HESSO', 'OTOHESSO', 'OTOGETA', *DENSE_TYPES)
+        raise ValueError(f'optimizer type {optimizer_name(kind)!r}; this constructor knows '
+                         f'{", ".join(known)} for a model of type GETA')
+    return build_qasso(model, groups, kind, {**options, 'variant': variant})
+
+
+@OPTIMIZER_BUILDERS.register_module(name='HESSO')
+def build_hesso(model: nn.Module, groups: ParamGroups, kind: str | type,
+                options: dict[str, Any]) -> Optimizer:
     """Build HESSO over the groups of a GETA algorithm."""
     algorithm = _prune_only('HESSO', model)
     options.pop('lr_quant', None)
     return HESSO(groups, **_pruning(algorithm, options))
 
 
-def _build_published(name: str) -> Callable[[nn.Module, ParamGroups, dict[str, Any]], Optimizer]:
-    def build(model: nn.Module, groups: ParamGroups, options: dict[str, Any]) -> Optimizer:
-        kind = f'OTO{name.upper()}'
+def _register_published(name: str) -> Builder:
+    @OPTIMIZER_BUILDERS.register_module(name=f'OTO{name.upper()}')
+    def build(model: nn.Module, groups: ParamGroups, kind: str | type,
+              options: dict[str, Any]) -> Optimizer:
+        kind = optimizer_name(kind)
+        if any(set(group) != {'params'} for group in groups):
+            raise ValueError(f'{kind} has no settings by parameter: set '
+                             'optim_wrapper.paramwise_cfg=None')
         algorithm = _prune_only(kind, model)
         stages, target, mutator = algorithm.stages, algorithm.target_cfg, algorithm.mutator
         lengths = (stages.warmup, stages.projection, stages.pruning)
@@ -157,21 +123,5 @@ def _build_published(name: str) -> Callable[[nn.Module, ParamGroups, dict[str, A
     return build
 
 
-def _build_torch(variant: str) -> Callable[[nn.Module, ParamGroups, dict[str, Any]], Optimizer]:
-    def build(model: nn.Module, groups: ParamGroups, options: dict[str, Any]) -> Optimizer:
-        if isinstance(model, GETA):
-            raise ValueError(f'optimizer {VARIANTS[variant].__name__} compresses nothing: a model '
-                             f"of type GETA needs QASSO, with variant='{variant}'")
-        lr_quant = options.pop('lr_quant', options.get('lr'))
-        scales = [p for handle in quantizer_handles(model) for p in handle.quantizer.parameters()]
-        return VARIANTS[variant](split_scales(groups, scales, lr_quant), **options)
-    return build
-
-
-#: How each `optimizer.type` is built.
-BUILDERS: Mapping[str, Callable[[nn.Module, ParamGroups, dict[str, Any]], Optimizer]] = {
-    'QASSO': build_qasso, 'HESSO': build_hesso,
-    'OTOHESSO': _build_published('hesso'), 'OTOGETA': _build_published('geta'),
-    **{kind.__name__: _build_torch(variant) for variant, kind in VARIANTS.items()},
-}
-
+for _name in ('hesso', 'geta'):
+    _register_published(_name)

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from razor_ext.pruning.channel_index import ChannelIndex
+from razor_ext.quantization import split_scales
 
 from .active_rows import ActiveRows
 from .forgetting import ForgetRule
 from .projection import BitBank, BitHandle
 from .sparse_optimizer import ACTIVE, GroupSparseOptimizer
 from .stages import COOLDOWN, JOINT, BitRange, StagePlan
-from .variants import split_scales
 
 
 class QASSO(GroupSparseOptimizer):

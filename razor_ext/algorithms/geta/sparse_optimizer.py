@@ -42,7 +42,7 @@ class GroupSparseOptimizer(Optimizer):
         variant: ``'sgd'``, ``'adam'`` or ``'adamw'``.
         saliency: Importance score.
         divisor: Widths are multiples of it: a number or a table by unit name.
-        min_channels: Channels every unit keeps.
+        min_channels: Channels every unit keeps: a number or a table by unit name.
         implementation: ``'auto'``, ``'foreach'`` or ``'fused'``; see :func:`make_defaults`.
         max_skipped_steps: Consecutive bad steps after which the run is stopped.
         options: Options of torch's optimizer (``lr``, ``weight_decay``, ``betas``, ...).
@@ -53,7 +53,7 @@ class GroupSparseOptimizer(Optimizer):
 
     def __init__(self, params: Iterable, *, groups: ChannelIndex | None, plan: StagePlan | None,
                  target: Target | None = None, variant: str = 'adamw',
-                 saliency: Saliency | None = None, divisor: Divisor = 1, min_channels: int = 1,
+                 saliency: Saliency | None = None, divisor: Divisor = 1, min_channels: Divisor = 1,
                  implementation: str = 'auto', max_skipped_steps: int = 50,
                  **options: Any) -> None:
         params = list(params)
