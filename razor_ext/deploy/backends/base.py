@@ -44,6 +44,10 @@ class IntegerSupport:
     weight_bits: int
     activation_bits: int
 
+    def most_bits(self, side: str) -> int:
+        """Most bits of ``weights`` or ``activations``."""
+        return {'weights': self.weight_bits, 'activations': self.activation_bits}[side]
+
 
 class Backend:
     """A backend of MMDeploy, converted and drawn by MMDeploy and not run here.
@@ -137,15 +141,17 @@ class Backend:
             raise DeployError(f'no integers are written for {self.name}: {self.why_no_integers}; '
                               f'leave out --quant or deploy for {", ".join(able)}')
         for name, layer in spec['layers'].items():
-            sides = [('activations', grid['bits'], self.integers.activation_bits)
-                     for grid in layer['activations'].values()]
+            sides = [('activations', grid['bits']) for grid in layer['activations'].values()]
             if layer['weight'] is not None:
-                sides.append(('weights', layer['weight']['bits'], self.integers.weight_bits))
-            for side, bits, most in sides:
-                if bits > most:
+                sides.append(('weights', layer['weight']['bits']))
+            for side, bits in sides:
+                if bits > self.integers.most_bits(side):
+                    wider = [other for other, kind in BACKENDS.module_dict.items()
+                             if kind.integers and bits <= kind.integers.most_bits(side)]
                     raise DeployError(
                         f'{side} of layer {name!r} have {bits} bits, {self.name} computes at most '
-                        f'{most}; train with a narrower range, or deploy for onnxruntime')
+                        f'{self.integers.most_bits(side)}; train with a narrower range'
+                        + (f', or deploy for {", ".join(wider)}' if wider else ''))
         self.integers.form.check(spec)
         return self.integers
 

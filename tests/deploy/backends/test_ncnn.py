@@ -6,28 +6,16 @@ import sys
 import pytest
 import torch
 from mmengine.config import Config
-from torch import nn
 
 from razor_ext.deploy.backends import find_backend
 from razor_ext.deploy.errors import DeployError
 from razor_ext.deploy.pipeline import DeployOptions, deploy
 
 from ..deploy_scene import ROOT, dense_config, pruned_config
+from .net import Net
 
 NCNN = find_backend('ncnn')
 CONFIG = ROOT / 'configs/deploy/pose_simcc_ncnn-256x192.py'
-
-
-class Net(nn.Module):
-    """A model with MMEngine's signature."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3)
-
-    def forward(self, x, data_samples, mode):
-        y = self.conv(x)
-        return y.flatten(2), y.mean((2, 3))
 
 
 @pytest.mark.parametrize('name', ['ncnn', 'pnnx'])
