@@ -7,7 +7,9 @@ import pkgutil
 from pathlib import Path
 
 from ..errors import DeployError
-from .base import BACKENDS, Backend, IntegerSupport, PackagedBackend
+from .base import BACKENDS, Backend
+from .integer_support import IntegerSupport
+from .packaged import PackagedBackend
 
 __all__ = ['BACKENDS', 'Backend', 'IntegerSupport', 'PackagedBackend', 'find_backend',
            'find_runner']

@@ -1,12 +1,9 @@
 """What a deployment asks of a backend."""
 from __future__ import annotations
 
-import importlib
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import torch
@@ -18,35 +15,14 @@ from mmengine.registry import Registry
 from torch import nn
 
 from ..errors import DeployError
-from ..integers.quantized import IntegerForm
 from ..parity import OutputParity, compare, run_torch
+from .integer_support import IntegerSupport
+from .runner import Runner, RunnerWrapper
 
 #: Backends by MMDeploy's name.
 BACKENDS = Registry('deploy_backend')
 #: Options of a deployment that are for files which ONNX Runtime runs.
 ONNXRUNTIME_OPTIONS = ('parent', 'compare_static', 'pack_int4')
-
-#: Runs one batch; gives the outputs in order.
-Runner = Callable[[np.ndarray], 'list[np.ndarray]']
-
-
-@dataclass(frozen=True)
-class IntegerSupport:
-    """Integers that a backend computes as trained.
-
-    Args:
-        form: How they are written into the ONNX file.
-        weight_bits: Most bits of weights.
-        activation_bits: Most bits of activations.
-    """
-
-    form: IntegerForm
-    weight_bits: int
-    activation_bits: int
-
-    def most_bits(self, side: str) -> int:
-        """Most bits of ``weights`` or ``activations``."""
-        return {'weights': self.weight_bits, 'activations': self.activation_bits}[side]
 
 
 class Backend:
@@ -140,19 +116,9 @@ class Backend:
             able = [name for name, kind in BACKENDS.module_dict.items() if kind.integers]
             raise DeployError(f'no integers are written for {self.name}: {self.why_no_integers}; '
                               f'leave out --quant or deploy for {", ".join(able)}')
-        for name, layer in spec['layers'].items():
-            sides = [('activations', grid['bits']) for grid in layer['activations'].values()]
-            if layer['weight'] is not None:
-                sides.append(('weights', layer['weight']['bits']))
-            for side, bits in sides:
-                if bits > self.integers.most_bits(side):
-                    wider = [other for other, kind in BACKENDS.module_dict.items()
-                             if kind.integers and bits <= kind.integers.most_bits(side)]
-                    raise DeployError(
-                        f'{side} of layer {name!r} have {bits} bits, {self.name} computes at most '
-                        f'{self.integers.most_bits(side)}; train with a narrower range'
-                        + (f', or deploy for {", ".join(wider)}' if wider else ''))
-        self.integers.form.check(spec)
+        self.integers.check(self.name, spec, {name: kind.integers
+                                              for name, kind in BACKENDS.module_dict.items()
+                                              if kind.integers})
         return self.integers
 
     def convert(self, onnx_file: Path, folder: Path, *, model: nn.Module | None = None,
@@ -230,48 +196,3 @@ class Backend:
             output_names: Outputs in order.
         """
         return RunnerWrapper(self.load(path), output_names)
-
-
-class PackagedBackend(Backend):
-    """A backend that converts and runs by Python packages of its own instead of MMDeploy's."""
-
-    runs_here = True
-    draws = False
-    #: Packages that it needs, by pip's names, which are those of their modules.
-    packages: tuple[str, ...] = ()
-
-    def require_installed(self) -> None:
-        """Refuse a backend whose packages are not installed."""
-        for name in self.packages:
-            self.package(name)
-
-    def package(self, name: str) -> ModuleType:
-        """Import one of its packages.
-
-        Raises:
-            DeployError: If it is not installed.
-        """
-        try:
-            return importlib.import_module(name)
-        except ImportError as error:
-            raise DeployError(f'{name} is not installed: pip install '
-                              f'{" ".join(self.packages)}') from error
-
-
-class RunnerWrapper(BaseWrapper):
-    """A loaded file of one input, as MMDeploy's backend models call it.
-
-    Args:
-        run: Runs a batch.
-        output_names: Outputs in order.
-    """
-
-    def __init__(self, run: Runner, output_names: Sequence[str]) -> None:
-        super().__init__(output_names)
-        self._run = run
-
-    def forward(self, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Run a batch."""
-        (batch,) = inputs.values()
-        outputs = self._run(batch.cpu().numpy())
-        return {name: torch.from_numpy(output) for name, output in zip(self.output_names, outputs)}

@@ -13,7 +13,9 @@ from mmengine.config import Config
 from torch import nn
 
 from ..errors import DeployError
-from .base import BACKENDS, PackagedBackend, Runner
+from .base import BACKENDS
+from .packaged import PackagedBackend
+from .runner import Runner
 
 
 @BACKENDS.register_module('ncnn')

@@ -5,7 +5,9 @@ import os
 
 from ..integers.quantized import ON_GRIDS
 from ..session import open_session
-from .base import BACKENDS, Backend, IntegerSupport, Runner
+from .base import BACKENDS, Backend
+from .integer_support import IntegerSupport
+from .runner import Runner
 
 
 @BACKENDS.register_module('onnxruntime')

@@ -10,7 +10,10 @@ from mmengine.config import Config
 from torch import nn
 
 from ..integers.quantized import ON_GRIDS
-from .base import BACKENDS, IntegerSupport, PackagedBackend, Runner
+from .base import BACKENDS
+from .integer_support import IntegerSupport
+from .packaged import PackagedBackend
+from .runner import Runner
 
 
 @BACKENDS.register_module('openvino')

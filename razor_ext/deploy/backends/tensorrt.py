@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 from ..integers.quantized import SYMMETRIC
-from .base import BACKENDS, ONNXRUNTIME_OPTIONS, Backend, IntegerSupport
+from .base import BACKENDS, ONNXRUNTIME_OPTIONS, Backend
+from .integer_support import IntegerSupport
 
 
 @BACKENDS.register_module('tensorrt')
