@@ -60,40 +60,6 @@ def check_input_size(deploy_cfg: Config, model_cfg: Config) -> None:
                 f'the model takes height {height} and width {width}')
 
 
-#: Most bits of weights and of activations that a backend computes as trained. OpenVINO reads
-#: 16-bit activations, but its results are off by several percent.
-WIDEST = {'onnxruntime': (16, 16), 'openvino': (16, 8), 'tensorrt': (8, 8)}
-#: Why no integers are written for another backend of configs/deploy.
-WITHOUT_INTEGERS = {
-    'ncnn': 'its converter reads no QuantizeLinear, it calibrates by its own tools'}
-
-
-def check_widths(backend: str, spec: Mapping) -> None:
-    """Refuse grids that a backend cannot compute.
-
-    Args:
-        backend: MMDeploy's name of the backend.
-        spec: Content of quant.json.
-
-    Raises:
-        DeployError: Naming the backend, or the first layer that is too wide.
-    """
-    if backend not in WIDEST:
-        why = WITHOUT_INTEGERS.get(backend, 'it was never tried')
-        raise DeployError(f'no integers are written for {backend}: {why}; leave out --quant '
-                          f'or deploy for {", ".join(WIDEST)}')
-    widest_weight, widest_activation = WIDEST[backend]
-    for name, layer in spec['layers'].items():
-        sides = [('activations', grid, widest_activation) for grid in layer['activations'].values()]
-        if layer['weight'] is not None:
-            sides.append(('weights', layer['weight'], widest_weight))
-        for side, grid, widest in sides:
-            if grid['bits'] > widest:
-                raise DeployError(
-                    f'{side} of layer {name!r} have {grid["bits"]} bits, {backend} computes '
-                    f'at most {widest}; train with a narrower range, or deploy for onnxruntime')
-
-
 def read_weights(checkpoint: str | os.PathLike) -> dict[str, torch.Tensor]:
     """Read the weights of a checkpoint.
 

@@ -6,8 +6,10 @@ algorithm, and builds the torch model from the compressed config.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 
+import numpy as np
 from mmdeploy.apis.utils import build_task_processor
 from mmdeploy.codebase.base import CODEBASE, BaseTask, MMCodebase
 from mmdeploy.utils import Codebase, Task
@@ -87,6 +89,11 @@ class ModelCompress(BaseTask):
     def drawable(self) -> bool:
         """Whether predictions can be drawn on the input."""
         return getattr(self.base_task, 'drawable', True)
+
+    @property
+    def sample_input(self) -> Callable[[np.random.Generator], np.ndarray] | None:
+        """What draws a random input of the architecture's task, if it says how."""
+        return getattr(self.base_task, 'sample_input', None)
 
     def prepare_reference(self, model: nn.Module) -> None:
         """Make the torch model give what is deployed, as the architecture's task does."""

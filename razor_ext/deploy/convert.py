@@ -1,4 +1,4 @@
-"""Conversion by MMDeploy, followed by the proof that the result is the same model."""
+"""A model on its way to a backend: the task, the torch model, its inputs and its files."""
 from __future__ import annotations
 
 import copy
@@ -7,15 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from mmdeploy.apis import build_task_processor, torch2onnx
 from mmdeploy.apis.core.pipeline_manager import no_mp
-from mmdeploy.apis.utils import to_backend
-from mmdeploy.backend.base import get_backend_manager
 from mmdeploy.backend.sdk.export_info import export2SDK
 from mmdeploy.codebase.base import BaseTask
-from mmdeploy.utils import IR, Backend, get_backend, get_input_shape, get_ir_config, get_task_type
+from mmdeploy.utils import IR, get_backend, get_input_shape, get_ir_config, get_task_type
 from mmdeploy.utils.constants import SDK_TASK_MAP
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
@@ -24,11 +21,9 @@ from torch import nn
 
 from razor_ext.engine.families import import_deploy_modules
 
-from .backends import OWN_CONVERTERS, module_of
+from .backends import find_backend
 from .checks import check_input_size, load_strictly
 from .errors import DeployError
-from .latency import open_session
-from .parity import OutputParity, compare, run_torch
 
 
 @dataclass
@@ -56,10 +51,9 @@ class Conversion:
             raise DeployError(f'only ONNX is exported here, {self.deploy_cfg.filename} asks for '
                               f'{ir_config["type"]!r}')
         self.save_file: str = ir_config['save_file']
-        self.backend = get_backend(self.deploy_cfg)
-        if self.portable or self.backend is Backend.NCNN:  # pnnx reads the torch model
-            self.deploy_cfg = copy.deepcopy(self.deploy_cfg)
-            self.deploy_cfg.backend_config = dict(type=Backend.ONNXRUNTIME.value)
+        self.backend = find_backend(get_backend(self.deploy_cfg).value)
+        if self.portable or not self.backend.rewrites_graph:
+            self.deploy_cfg = for_onnxruntime(self.deploy_cfg)
         check_input_size(self.deploy_cfg, self.model_cfg)
 
     def build_task(self) -> BaseTask:
@@ -164,25 +158,8 @@ class Conversion:
         Returns:
             The new files.
         """
-        if self.backend in OWN_CONVERTERS:
-            return OWN_CONVERTERS[self.backend].convert(onnx_file, folder, model, batch)
-        with no_mp():
-            return list(to_backend(self.backend.value, [os.fspath(onnx_file)],
-                                   work_dir=os.fspath(folder), deploy_cfg=self.deploy_cfg,
-                                   device=self.device))
-
-    def require_backend(self) -> None:
-        """Refuse a backend whose converter is not installed.
-
-        Raises:
-            DeployError: Naming it.
-        """
-        if self.backend in OWN_CONVERTERS:
-            return
-        if not get_backend_manager(self.backend.value).is_available():
-            raise DeployError(
-                f'{self.backend.value} is not installed; install it, or write the ONNX file alone '
-                'by --onnx-only and convert it where it runs')
+        return self.backend.convert(onnx_file, folder, model=model, batch=batch,
+                                    deploy_cfg=self.deploy_cfg, device=self.device)
 
     def dump_info(self, folder: Path) -> None:
         """Write deploy.json, pipeline.json and detail.json for MMDeploy's SDK.
@@ -197,41 +174,8 @@ class Conversion:
                    device=self.device)
 
 
-def run_onnx(path: str | os.PathLike | bytes,
-             inputs: Sequence[torch.Tensor]) -> tuple[list[str], list[list[np.ndarray]]]:
-    """Run an ONNX file of one input on a list of batches.
-
-    Args:
-        path: File or serialized model.
-        inputs: Batches.
-
-    Returns:
-        Output names, and per batch the output arrays.
-    """
-    session = open_session(path, threads=0)
-    name = session.get_inputs()[0].name
-    return ([value.name for value in session.get_outputs()],
-            [session.run(None, {name: batch.cpu().numpy()}) for batch in inputs])
-
-
-def check_backend(names: Sequence[str], model: nn.Module, path: str,
-                  inputs: Sequence[torch.Tensor]) -> list[OutputParity]:
-    """Compare a file of another backend with the torch model; see :func:`check_parity`."""
-    exported = module_of(path).run(path, [batch.cpu().numpy() for batch in inputs])
-    return compare(names, run_torch(model, inputs), exported)
-
-
-def check_parity(model: nn.Module, onnx_file: str | os.PathLike | bytes,
-                 inputs: Sequence[torch.Tensor]) -> list[OutputParity]:
-    """Compare an ONNX file under ONNX Runtime with the torch model.
-
-    Args:
-        model: Torch model in eval mode.
-        onnx_file: File or serialized model.
-        inputs: Preprocessed batches.
-
-    Returns:
-        Agreement per output, over all batches.
-    """
-    names, exported = run_onnx(onnx_file, inputs)
-    return compare(names, run_torch(model, inputs), exported)
+def for_onnxruntime(deploy_cfg: Config) -> Config:
+    """Copy a deploy config for ONNX Runtime, which runs the exported file of any backend."""
+    plain = copy.deepcopy(deploy_cfg)
+    plain.backend_config = dict(type='onnxruntime')
+    return plain

@@ -10,9 +10,9 @@ import onnx
 import torch
 from torch import nn
 
-from .alignment import filled_channels
-from .latency import open_session, random_feed
-from .match import CONTRACTIONS
+from .integers.alignment import filled_channels
+from .onnx_graph import CONTRACTIONS, has_flag, with_outputs
+from .session import open_session, random_feed
 
 
 def count_torch(model: nn.Module, forward: Callable[[], object]) -> dict[str, int]:
@@ -58,10 +58,7 @@ def count_onnx(path: str | os.PathLike,
     # Shapes are read from one run: static inference loses them at the first computed Reshape.
     wanted = dict.fromkeys(name for node in nodes for name in (*node.input[:2], node.output[0])
                            if name not in stored)
-    known = {value.name for value in [*model.graph.input, *model.graph.output]}
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted
-                              if name not in known)
-    session = open_session(model.SerializeToString(), threads=1)
+    session = open_session(with_outputs(model, wanted).SerializeToString(), threads=1)
     feed = random_feed(session) if feed is None else dict(feed)
     computed = [name for name in wanted if name not in feed]
     shapes = {name: list(array.shape)
@@ -79,5 +76,4 @@ def _node_macs(node: onnx.NodeProto, shapes: dict[str, list[int]], filled: int) 
     if node.op_type == 'Conv':
         channels, *kernel = shapes[node.input[1]][1:]
         return outputs * (channels - filled) * prod(kernel)
-    transposed = any(item.name == 'transA' and item.i for item in node.attribute)
-    return outputs * shapes[node.input[0]][0 if transposed else -1]
+    return outputs * shapes[node.input[0]][0 if has_flag(node, 'transA') else -1]

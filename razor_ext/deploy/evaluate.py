@@ -9,14 +9,14 @@ from pathlib import Path
 import onnx
 import torch
 from mmdeploy.apis.utils import build_task_processor
-from mmdeploy.utils import Backend
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch import nn
 
-from .backends import module_of
+from .backends import find_runner
+from .convert import for_onnxruntime
 from .errors import DeployError
 
 
@@ -60,34 +60,31 @@ def evaluate_file(deploy_cfg: Config, model_cfg: Config,
     Args:
         deploy_cfg: MMDeploy's deployment config the file was made with.
         model_cfg: Config with the test set.
-        path: ONNX file, run by ONNX Runtime whatever the backend of `deploy_cfg`; or OpenVINO's
-            .xml or ncnn's .param beside the ONNX file it was made from. A file exported for a fixed
-            batch must be one for a batch of 1.
+        path: ONNX file, run by ONNX Runtime whatever the backend of `deploy_cfg`; or the file that
+            another backend loads (OpenVINO's .xml, ncnn's .param) beside the ONNX file it was made
+            from. A file exported for a fixed batch must be one for a batch of 1.
 
     Returns:
         The metrics.
 
     Raises:
-        DeployError: If the file is of another batch size than 1, or another backend's
-            file stands alone.
+        DeployError: If no backend runs such a file here, it is of another batch size than 1, or
+            another backend's file stands alone.
     """
-    onnx_file = Path(path).with_suffix('.onnx')
+    backend, onnx_file = find_runner(path), Path(path).with_suffix('.onnx')
     if not onnx_file.is_file():
-        raise DeployError(f'{os.fspath(onnx_file)!r} does not exist; give an ONNX file, or an .xml '
-                          'or .param beside it')
+        raise DeployError(f'{os.fspath(onnx_file)!r} does not exist; give an ONNX file, or the '
+                          'file of another backend beside it')
     batch = fixed_batch(onnx_file)
     if batch not in (None, 1):
         raise DeployError(f'{os.fspath(onnx_file)!r} takes batches of {batch} only, and the test '
                           'set need not be a multiple of it; export with dynamic_axes or a batch '
                           'of 1')
-    plain = copy.deepcopy(deploy_cfg)
-    plain.backend_config = dict(type=Backend.ONNXRUNTIME.value)
-    task = build_task_processor(model_cfg, plain, 'cpu')
+    task = build_task_processor(model_cfg, for_onnxruntime(deploy_cfg), 'cpu')
     model = task.build_backend_model([os.fspath(onnx_file)],
                                      data_preprocessor_updater=task.update_data_preprocessor)
-    backend = module_of(path)
-    if backend is not None:
-        model.wrapper = backend.Wrapper(path, model.output_names)
+    if backend.has_own_file:
+        model.wrapper = backend.wrapper(path, model.output_names)
     return evaluate(model.eval(), model_cfg, batch)
 
 

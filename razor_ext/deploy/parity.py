@@ -1,6 +1,7 @@
 """Agreement of an exported model with the torch model it came from."""
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from .errors import ParityError
+from .session import run_onnx
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,22 @@ def run_torch(model: nn.Module, inputs: Sequence[torch.Tensor]) -> list[list[np.
     """
     with torch.no_grad():
         return [flatten_outputs(model(batch, None, mode='tensor')) for batch in inputs]
+
+
+def check_parity(model: nn.Module, onnx_file: str | os.PathLike | bytes,
+                 inputs: Sequence[torch.Tensor]) -> list[OutputParity]:
+    """Compare an ONNX file under ONNX Runtime with the torch model.
+
+    Args:
+        model: Torch model in eval mode.
+        onnx_file: File or serialized model.
+        inputs: Preprocessed batches.
+
+    Returns:
+        Agreement per output, over all batches.
+    """
+    names, exported = run_onnx(onnx_file, inputs)
+    return compare(names, run_torch(model, inputs), exported)
 
 
 def require(parities: Sequence[OutputParity], threshold: float) -> None:

@@ -1,89 +1,15 @@
-"""The figures at the end of a deployment, and their table."""
+"""The table at the end of a deployment."""
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Mapping
 
-import numpy as np
-import onnx
-import onnxruntime
-import torch
 from prettytable import PrettyTable
-from torch import nn
 
-from razor_ext.quantization import count_costs, summarize_costs
+from .backends import find_backend
+from .latency.timing import Spread
 
-from .errors import DeployError
-from .latency import Spread, speedups, time_onnx
-
-THREAD_COUNTS = (1, 0)
-
-
-def measure(files: Mapping[str, str | os.PathLike], batch: torch.Tensor,
-            rounds: int) -> dict[str, dict]:
-    """Time files in turns, on one thread and on all.
-
-    Args:
-        files: Name and ONNX file; the first one, `onnx`, is what is deployed.
-        batch: Input of all of them.
-        rounds: Turns; 0 measures nothing.
-
-    Returns:
-        Per number of threads: ``ms`` of each file and ``speedup`` of `onnx` over each other one,
-        as minimum, median and maximum.
-    """
-    if not rounds:
-        return {}
-    feed = input_feed(files['onnx'], batch)
-    table = {}
-    for threads in THREAD_COUNTS:
-        seconds = time_onnx(files, threads, rounds, feed=feed)
-        ratios = {name: speedups(seconds, name)['onnx'].as_dict()
-                  for name in files if name != 'onnx'}
-        table[str(threads or os.cpu_count())] = {
-            'ms': {name: Spread.of(values).scaled(1e3).as_dict()
-                   for name, values in seconds.items()},
-            'speedup': ratios}
-    return table
-
-
-def input_feed(path: str | os.PathLike, batch: torch.Tensor) -> dict[str, np.ndarray]:
-    """A batch under the name of a file's input."""
-    return {onnx.load(os.fspath(path)).graph.input[0].name: batch.cpu().numpy()}
-
-
-def require_faster(latency: Mapping[str, Mapping]) -> None:
-    """Refuse a result that is slower than its parent on one thread.
-
-    The parent is the file given by the user, else the float file of the same structure.
-
-    Raises:
-        DeployError: If the median of the speed-ups is below 1.
-    """
-    ratios = latency.get('1', {}).get('speedup', {})
-    for name in ('parent', 'float'):
-        if name in ratios:
-            ratio = Spread(**ratios[name])
-            if ratio.median < 1:
-                raise DeployError(
-                    f'the deployed file is slower than its {name}: speed-up {ratio:.2f} (min / '
-                    'median / max) on one thread; nothing was written. Choose other widths or '
-                    'bits (tools/analysis/divisor_sweep.py), or accept it with --force')
-            return
-
-
-def bit_operations(model: nn.Module, batch: torch.Tensor) -> dict[str, float]:
-    """Bit operations of a quantized torch model, and their share of the float model."""
-    inputs = {'inputs': batch[:1], 'data_samples': None, 'mode': 'tensor'}
-    summary = summarize_costs(count_costs(model, inputs))
-    return {key: summary[key] for key in ('bops', 'relative_bops')}
-
-
-def describe_environment() -> dict[str, str]:
-    """What the figures were measured with."""
-    return {'python': platform.python_version(), 'torch': torch.__version__,
-            'onnxruntime': onnxruntime.__version__, 'machine': platform.machine()}
+#: What was tested besides files.
+WORDS = {'fake_quantization': 'fake quantization in torch'}
 
 
 def format_report(report: Mapping) -> str:
@@ -144,13 +70,12 @@ def _add_quantization(table: PrettyTable, figures: Mapping, columns: int) -> Non
 
 def _add_accuracy(table: PrettyTable, accuracy: Mapping[str, Mapping], columns: list[str]) -> None:
     """Rows of every metric; COCO's -1 says that there is nothing of that size."""
-    beside = {'fake_quantization': 'fake quantization in torch', 'openvino': "OpenVINO's file",
-              'ncnn': "ncnn's files"}
     metrics = [name for name, value in accuracy.get('torch', {}).items() if value != -1]
     for metric in metrics:
         table.add_row([metric, *(f'{accuracy[name][metric]:.4f}' if name in accuracy else ''
                                  for name in columns)])
-    for name, words in beside.items():
-        for metric in metrics[:1] if name in accuracy else ():
-            table.add_row([f'{metric} of {words}', *[''] * (len(columns) - 1),
-                           f'{accuracy[name][metric]:.4f}'])
+    beside = [name for name in accuracy if name not in columns]
+    for name in beside if metrics else ():
+        words = WORDS.get(name) or f"{find_backend(name).title}'s file"
+        table.add_row([f'{metrics[0]} of {words}', *[''] * (len(columns) - 1),
+                       f'{accuracy[name][metrics[0]]:.4f}'])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from razor_ext.deploy.checks import DeployError, check_widths, load_strictly, read_weights
+from razor_ext.deploy.checks import DeployError, load_strictly, read_weights
 
 
 @pytest.fixture
@@ -55,21 +55,3 @@ def test_missing_and_damaged_checkpoint(model, tmp_path):
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(DeployError, match='cannot be read'):
         read_weights(path)
-
-
-@pytest.mark.smoke
-def test_widths_a_backend_cannot_compute():
-    spec = {'layers': {
-        'stem': {'weight': {'bits': 16}, 'activations': {'input': {'bits': 8}}},
-        'head': {'weight': None, 'activations': {'left': {'bits': 4}, 'right': {'bits': 12}}}}}
-    check_widths('onnxruntime', spec)
-    with pytest.raises(DeployError, match=r"activations of layer 'head' have 12 bits, openvino.*8"):
-        check_widths('openvino', spec)
-    spec['layers']['head']['activations']['right']['bits'] = 8
-    check_widths('openvino', spec)
-    spec['layers']['stem']['weight']['bits'] = 17
-    with pytest.raises(DeployError, match=r"weights of layer 'stem' have 17 bits, onnxruntime"):
-        check_widths('onnxruntime', spec)
-    for backend, reason in (('ncnn', 'QuantizeLinear'), ('rknn', 'tried')):
-        with pytest.raises(DeployError, match=f'no integers are written for {backend}: .*{reason}'):
-            check_widths(backend, spec)

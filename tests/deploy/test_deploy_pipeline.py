@@ -13,8 +13,8 @@ import torch
 from mmengine.config import Config
 
 from razor_ext.deploy.checks import DeployError
-from razor_ext.deploy.convert import Conversion, check_parity
-from razor_ext.deploy.parity import ParityError
+from razor_ext.deploy.convert import Conversion
+from razor_ext.deploy.parity import ParityError, check_parity
 from razor_ext.deploy.pipeline import DeployOptions, deploy
 from razor_ext.structure import SubnetError
 

@@ -114,6 +114,9 @@ def test_what_cannot_be_tested(report, tested, deploy_cfg, tmp_path):
         evaluate_file(deploy_cfg, tested, tmp_path / 'four.onnx')
     with pytest.raises(DeployError, match=r"alone\.onnx' does not exist"):
         evaluate_file(deploy_cfg, tested, tmp_path / 'alone.xml')
+    # once scored as the ONNX file beside it
+    with pytest.raises(DeployError, match=r"four\.engine' is run by no backend here"):
+        evaluate_file(deploy_cfg, tested, tmp_path / 'four.engine')
     bare = copy.deepcopy(tested)
     bare.test_evaluator = None
     with pytest.raises(DeployError, match='no `test_evaluator`'):

@@ -15,8 +15,8 @@ from tiny_geta import memoize_analysis
 from razor_ext.algorithms.geta.stages import Stages
 from razor_ext.deploy.convert import Conversion
 from razor_ext.deploy.errors import DeployError
-from razor_ext.deploy.latency import open_session
 from razor_ext.deploy.pipeline import DeployOptions, deploy
+from razor_ext.deploy.session import open_session
 from razor_ext.engine import UnreadKeyError, check_config
 from razor_ext.gait.deploy.streaming import SET_FEATURES, split_at_set_pooling
 from razor_ext.graph import NothingToPruneError

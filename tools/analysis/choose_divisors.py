@@ -60,7 +60,8 @@ def choose(deploy_cfg: Config, model_cfg: Config,
     import torch
 
     from razor_ext.deploy.convert import Conversion
-    from razor_ext.deploy.latency_table import LatencyTable, choose_divisors, unit_layers
+    from razor_ext.deploy.latency.divisors import choose_divisors, unit_layers
+    from razor_ext.deploy.latency.table import LatencyTable
     conversion = Conversion(deploy_cfg, model_cfg, '')
     task = conversion.build_task()
     model = conversion.build_model().eval()

@@ -63,8 +63,8 @@ def main() -> None:
         model_cfg.merge_from_dict(args.cfg_options)
         beside = {name: _load(path) for name, _, path in
                   (item.partition('=') for item in args.beside)}
-        from razor_ext.deploy.report import describe_environment
-        from razor_ext.deploy.speed import compare_speed
+        from razor_ext.deploy.figures import describe_environment
+        from razor_ext.deploy.latency.speed import compare_speed
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(args.keep or scratch)
             folder.mkdir(parents=True, exist_ok=True)

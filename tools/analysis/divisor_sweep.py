@@ -45,7 +45,7 @@ def main() -> None:
         deploy_cfg = Config.fromfile(args.deploy_cfg)
         model_cfg = Config.fromfile(args.model_cfg)
         model_cfg.merge_from_dict(args.cfg_options)
-        from razor_ext.deploy.divisor_sweep import best_row, draw, sweep
+        from razor_ext.deploy.latency.divisor_sweep import best_row, draw, sweep
         work_dir = Path(args.work_dir)
         work_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix='.sweep-', dir=work_dir) as folder:

@@ -69,12 +69,12 @@ def compare(args: argparse.Namespace) -> list[dict]:
     """Return a row per structure and bit width."""
     from mmengine.registry import init_default_scope
     from mmrazor.registry import MODELS
-    from razor_ext.algorithms.geta.latency import model_shapes
 
-    from razor_ext.deploy.divisor_sweep import round_structure
     from razor_ext.deploy.latency import time_onnx
-    from razor_ext.deploy.random_export import export_random
-    from razor_ext.deploy.speed import find_structure
+    from razor_ext.deploy.latency.divisor_sweep import round_structure
+    from razor_ext.deploy.latency.random_export import export_random
+    from razor_ext.deploy.latency.speed import find_structure
+    from razor_ext.pruning.latency import model_shapes
     from razor_ext.structure.latency import LatencyCost, LayerTimes
     deploy_cfg, cfg, model_cfg = map(Config.fromfile,
                                      (args.deploy_cfg, args.config, args.model_cfg))

@@ -48,7 +48,7 @@ def main() -> None:
         kinds = measure(cfg, args)
     except DeployError as error:
         sys.exit(f'latency_table: {error}')
-    from razor_ext.deploy.latency_table import hardware_id
+    from razor_ext.deploy.latency.table import hardware_id
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     write_json(args.out, {'hardware': hardware_id(), 'kinds': kinds})
     print(f'{len(kinds)} kinds of layers written to {args.out}')
@@ -57,9 +57,9 @@ def main() -> None:
 def measure(cfg: Config, args: argparse.Namespace) -> list[dict]:
     """Return the kinds of layers and their times."""
     from mmrazor.registry import MODELS
-    from razor_ext.algorithms.geta.latency import model_shapes
 
-    from razor_ext.deploy.latency_table import LatencyTable, measure_kinds
+    from razor_ext.deploy.latency.table import LatencyTable, measure_kinds
+    from razor_ext.pruning.latency import model_shapes
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     # Neither weights nor the target, which wants the file to be made, are of interest here.
     cfg.model.architecture.init_cfg = None

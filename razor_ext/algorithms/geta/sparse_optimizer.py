@@ -74,7 +74,7 @@ class GroupSparseOptimizer(Optimizer):
             self.set_plan(plan)
 
     def _prepare_pruning(self, groups: ChannelIndex, target: Target | None, divisor: Divisor,
-                         min_channels: int) -> None:
+                         min_channels: Divisor) -> None:
         if target is None:
             raise ValueError('groups without a target: give a SparsityTarget or a CostTarget')
         self.chooser = Chooser(groups.unit_names, groups.sizes, divisor, min_channels)

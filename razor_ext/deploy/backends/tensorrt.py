@@ -1,0 +1,20 @@
+"""TensorRT: the ONNX file is written and checked; MMDeploy builds the engine where it runs."""
+from __future__ import annotations
+
+from ..integers.quantized import SYMMETRIC
+from .base import BACKENDS, ONNXRUNTIME_OPTIONS, Backend
+from .integer_support import IntegerSupport
+
+
+@BACKENDS.register_module('tensorrt')
+class TensorRt(Backend):
+    """TensorRT; takes symmetric int8, and fuses by itself what lies between the layers.
+
+    ONNX Runtime computes the file in floating point, so its latency says nothing.
+    """
+
+    title = 'TensorRT'
+    suffix = '.engine'
+    integers = IntegerSupport(SYMMETRIC, weight_bits=8, activation_bits=8)
+    timed = False
+    unfit_options = ONNXRUNTIME_OPTIONS

@@ -1,0 +1,1 @@
+"""Trained grids written into an ONNX graph, and the proof that it computes them."""

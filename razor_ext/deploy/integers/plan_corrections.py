@@ -1,0 +1,92 @@
+"""Changes of a settled plan that spare nodes, keep ONNX Runtime running, or use grids better."""
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from ..onnx_graph import consumers, producers
+from .grids import Grid
+from .qdq_plan import Plan
+
+
+def absorb_relu(model: onnx.ModelProto, plan: Plan) -> set[str]:
+    """Let grids that start at zero do the work of Relu.
+
+    Args:
+        model: The float graph.
+        plan: Settled plan; changed in place.
+
+    Returns:
+        Outputs of the Relu nodes that are no longer needed.
+    """
+    users = consumers(model)
+    outputs = {value.name for value in model.graph.output}
+    absorbed = set()
+    for node in model.graph.node:
+        grid = plan.own.get(node.output[0])
+        alone = len(users[node.input[0]]) == 1 if node.input else False
+        if (node.op_type == 'Relu' and alone and grid is not None and node.input[0] in plan.own
+                and node.output[0] not in outputs and grid.zero_point == grid.low):
+            plan.own[node.input[0]] = grid
+            plan.source.pop(node.input[0], None)
+            absorbed.add(node.output[0])
+    return absorbed
+
+
+def leave_pools_float(model: onnx.ModelProto, plan: Plan) -> set[str]:
+    """Take global pools off their output's grid where it is far finer than their input's.
+
+    ONNX Runtime refuses to run one whose factor between the two, input step by output step and by
+    area, reaches 256 ("parameter out of computation range").
+
+    Args:
+        model: The float graph.
+        plan: Settled plan; changed in place.
+
+    Returns:
+        Outputs of these pools, which must not be written as pools, else ONNX Runtime fuses them.
+    """
+    floating = set()
+    for node in model.graph.node:
+        if node.op_type != 'GlobalAveragePool':
+            continue
+        grids = [plan.own.get(node.input[0]), plan.own.get(node.output[0])]
+        if None not in grids and grids[0].scale >= 256 * grids[1].scale:
+            del plan.own[node.output[0]]
+            floating.add(node.output[0])
+    return floating
+
+
+def trim_silu(model: onnx.ModelProto, plan: Plan) -> None:
+    """Cut input grids of SiLU where its output is below half a step.
+
+    SiLU(x) tends to 0 for negative x, so a grid over the whole range of x spends most integers on
+    values that give the same output.
+
+    Args:
+        model: The float graph.
+        plan: Settled plan; changed in place.
+    """
+    users = consumers(model)
+    produced = producers(model)
+    free = set(plan.own) - {name for name in plan.own if name in plan.source}
+    for name in free:
+        grid, after = plan.own[name], users[name]
+        ops = sorted(node.op_type for node in after)
+        if ops != ['Mul', 'Sigmoid'] or not plan.runs_integer(produced[name]):
+            continue
+        product = next(node for node in after if node.op_type == 'Mul')
+        gate = next(node for node in after if node.op_type == 'Sigmoid')
+        output = plan.own.get(product.output[0])
+        if set(product.input) != {name, gate.output[0]} or output is None:
+            continue
+        low = (grid.low - grid.zero_point) * grid.scale
+        high = (grid.high - grid.zero_point) * grid.scale
+        plan.own[name] = Grid.of_range(max(low, silu_floor(output.scale / 2)), high)
+
+
+def silu_floor(tolerance: float) -> float:
+    """Largest x below the minimum of SiLU whose output is within `tolerance` of zero."""
+    x = np.linspace(-1.2785, -30, 4096)
+    small = np.abs(x / (1 + np.exp(-x))) <= tolerance
+    return float(x[small][0]) if small.any() else float(x[-1])

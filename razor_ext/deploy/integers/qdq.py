@@ -1,0 +1,53 @@
+"""Write the integers of a quantized model into its ONNX graph, as QuantizeLinear pairs."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+
+from ..errors import DeployError
+from ..onnx_graph import require_opset, stored_tensors
+from .alignment import align_inputs
+from .grids import LayerGrids
+from .integer_layer import QdqModel
+from .match import match_layers
+from .observe import observe
+from .plan_corrections import absorb_relu, leave_pools_float, trim_silu
+from .qdq_plan import plan_grids
+from .qdq_writer import QdqWriter
+from .weights import FoldedWeight, graph_on_grids, refuse_wide_bias
+
+
+def insert_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids],
+               batches: Sequence[Mapping[str, np.ndarray]]) -> QdqModel:
+    """Turn a float graph into one that ONNX Runtime runs on integers.
+
+    Args:
+        model: Float graph, opset 13 or later, exported from the model without its quantizers.
+        layers: Grids of the quantized layers.
+        batches: Calibration inputs by name, for tensors between layers, which training gives no
+            grid.
+
+    Returns:
+        The new graph; `model` is left alone.
+
+    Raises:
+        DeployError: If the opset is too old, there is nothing to calibrate on, or a layer is not
+            in the graph.
+    """
+    require_opset(model)
+    if not batches:
+        raise DeployError('no calibration batch: tensors between layers need observed ranges')
+    stored = stored_tensors(model)
+    plan = plan_grids(model, [refuse_wide_bias(match, stored)
+                              for match in match_layers(model, layers)])
+    weights = {output: FoldedWeight.of(match) for output, match in plan.matches.items()
+               if match.layer.integers is not None}
+    on_grids = graph_on_grids(model, plan.matches, weights)
+    plan.settle(observe(on_grids, plan.unknown, batches))
+    means = leave_pools_float(model, plan)
+    trim_silu(model, plan)
+    absorbed = absorb_relu(model, plan)
+    graph, integer, floating = QdqWriter(model, plan, weights, absorbed, means).write()
+    return QdqModel(align_inputs(graph), integer, floating, on_grids)

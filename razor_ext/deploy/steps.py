@@ -1,0 +1,202 @@
+"""The steps of a deployment, each from what the one before it made."""
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnx
+import torch
+from mmdeploy.codebase.base import BaseTask
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from torch import nn
+
+from razor_ext.quantization import load_quant
+
+from .checks import check_files
+from .convert import Conversion
+from .errors import DeployError
+from .evaluate import as_deployed
+from .integers.quantized import QuantizedExport
+from .integers.static_int8 import quantize_post_training
+from .options import DeployOptions
+from .parity import OutputParity, check_parity, require
+
+
+@dataclass(frozen=True)
+class Source:
+    """The model that is deployed.
+
+    Args:
+        conversion: Its configs, checkpoint and backend.
+        task: MMDeploy's task processor.
+        reference: The torch model in eval mode.
+        images: Files of the inputs.
+        inputs: What the exported model is compared on, each with its batch dimension.
+        calibration: What shows the ranges between quantized layers.
+    """
+
+    conversion: Conversion
+    task: BaseTask
+    reference: nn.Module
+    images: list[str]
+    inputs: list[torch.Tensor]
+    calibration: list[torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Result:
+    """The files of a deployment.
+
+    Args:
+        files: ONNX files by name; ``onnx`` is what is deployed.
+        parity: Agreement of the float ONNX file with torch.
+        quantized: The graph of integers, if there is one.
+        backend_files: What the backend's converter wrote.
+        backend_parity: Agreement of its own file with torch, where it can be run here.
+    """
+
+    files: dict[str, Path]
+    parity: list[OutputParity]
+    quantized: QuantizedExport | None = None
+    backend_files: Sequence[str] = ()
+    backend_parity: Sequence[OutputParity] = ()
+
+
+def check_inputs(image: str, images: Sequence[str], options: DeployOptions,
+                 model_cfg: Config) -> None:
+    """Refuse missing files, and integers of a model that is padded.
+
+    Raises:
+        DeployError: Naming the value.
+    """
+    check_files(image=image, quantization_file=options.quant, parent=options.parent,
+                calibration_config=options.calibration_config,
+                **{f'test_image_{i}': path for i, path in enumerate(images)},
+                **{f'calibration_image_{i}': path
+                   for i, path in enumerate(options.calibration_images)})
+    if options.quant and model_cfg.model.get('divisor', 1) != 1:
+        raise DeployError(f'divisor={model_cfg.model.divisor} pads the layers, and quant.json '
+                          'knows the unpadded ones; set divisor=1 (--cfg-options model.divisor=1)')
+
+
+def check_backend(conversion: Conversion, options: DeployOptions) -> None:
+    """Refuse what the backend cannot hold, run or convert.
+
+    Raises:
+        DeployError: Naming the backend.
+    """
+    backend = conversion.backend
+    if options.quant:
+        backend.check_grids(load_quant(options.quant))
+    if not options.onnx_only:
+        backend.require_installed()
+    backend.check_options(options)
+
+
+def build_source(conversion: Conversion, images: Sequence[str], options: DeployOptions) -> Source:
+    """Build the torch model, and the inputs it is compared and calibrated on."""
+    task = conversion.build_task()
+    reference = conversion.build_reference()
+    if hasattr(task, 'prepare_reference'):
+        task.prepare_reference(reference)
+    inputs = conversion.create_inputs(task, reference, images)
+    calibration: list[torch.Tensor] = []
+    if options.quant and options.calibration_config:
+        calibration = conversion.load_inputs(task, reference, options.calibration_config)
+    elif options.quant:
+        calibration = conversion.create_inputs(task, reference,
+                                               list(options.calibration_images) or images)
+    return Source(conversion, task, reference, list(images), inputs, calibration)
+
+
+def export(source: Source, image: str, folder: Path, threshold: float) -> Result:
+    """Write the float ONNX file, and prove that it is the same model.
+
+    Args:
+        source: The model.
+        image: Image it is traced with.
+        folder: Where to write.
+        threshold: Largest error allowed.
+
+    Raises:
+        ParityError: If it differs from torch.
+    """
+    logger = MMLogger.get_current_instance()
+    logger.info('exporting %s', source.conversion.save_file)
+    onnx_file = source.conversion.export(image, folder)
+    logger.info('comparing with torch on %d image(s)', len(source.inputs))
+    parity = check_parity(source.reference, onnx_file, source.inputs)
+    require(parity, threshold)
+    return Result({'onnx': onnx_file}, parity)
+
+
+def write_integers(source: Source, result: Result, options: DeployOptions) -> Result:
+    """Put the integers of quant.json into the place of the float file, which is kept beside it."""
+    if not options.quant:
+        return result
+    MMLogger.get_current_instance().info('writing the integers of %s', options.quant)
+    onnx_file = result.files['onnx']
+    files = {'onnx': onnx_file, 'float': onnx_file.with_name(f'{onnx_file.stem}_float.onnx')}
+    os.replace(onnx_file, files['float'])
+    form = source.conversion.backend.check_grids(load_quant(options.quant)).form
+    quantized = form.write(files['float'], source.reference, options.quant, source.calibration,
+                           source.inputs, options.pack_int4)
+    onnx.save(quantized.model, onnx_file)
+    if options.compare_static:
+        files['static'] = onnx_file.with_name(f'{onnx_file.stem}_static.onnx')
+        quantize_post_training(quantized.on_grids, files['static'], quantized.calibration)
+    return replace(result, files=files, quantized=quantized)
+
+
+def convert(source: Source, result: Result, folder: Path, threshold: float) -> Result:
+    """Convert for the backend, and compare its file with torch where it can be run here.
+
+    Args:
+        source: The model.
+        result: Its ONNX file.
+        folder: Where to write.
+        threshold: Largest error allowed in float.
+
+    Raises:
+        ParityError: If a float file differs from torch.
+    """
+    conversion, quantized = source.conversion, result.quantized
+    files = conversion.convert_backend(result.files['onnx'], folder, source.reference,
+                                       source.inputs[0])
+    parity: list[OutputParity] = []
+    if conversion.backend.has_own_file:
+        parity = conversion.backend.compare(
+            files[0], quantized.reference if quantized else source.reference, source.inputs,
+            [row.name for row in result.parity])
+        if not quantized:
+            require(parity, threshold)
+    return replace(result, backend_files=files, backend_parity=parity)
+
+
+def draw(source: Source, backend_files: Sequence[str], folder: Path, show: bool) -> None:
+    """Draw the predictions of the exported and of the torch model, as MMDeploy's tool does."""
+    task, image = source.task, source.images[0]
+    exported = task.build_backend_model(
+        backend_files, data_preprocessor_updater=task.update_data_preprocessor)
+    for name, model in ((source.conversion.backend.name, exported),
+                        ('pytorch', as_deployed(source.reference))):
+        batch, _ = task.create_input(image)
+        with torch.no_grad():
+            result = model.test_step(batch)[0]
+        task.visualize(image=image, model=model, result=result, window_name=name,
+                       output_file=os.fspath(folder / f'output_{name}.jpg'), show_result=show)
+
+
+@contextmanager
+def moved_at_end(work_dir: Path) -> Iterator[Path]:
+    """Give a hidden folder, whose files move into `work_dir` unless an error is raised."""
+    work_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix='.deploy-', dir=work_dir) as staging:
+        yield Path(staging)
+        for path in sorted(Path(staging).iterdir()):
+            os.replace(path, work_dir / path.name)
