@@ -108,7 +108,7 @@ def _load_restricted(file: FileLike, map_location: Any, allowed: dict[str, Any],
 def _load_weights_only(file: FileLike, map_location: Any, allowed: dict[str, Any],
                        refused: set[str]) -> Any:
     """Load by torch's own ``weights_only`` unpickler, extended by the allowlist."""
-    entries = [(found, name) for name, found in allowed.items()]
+    entries: list[Any] = [(found, name) for name, found in allowed.items()]
     with torch.serialization.safe_globals(entries):
         try:
             return torch.load(file, map_location=map_location, weights_only=True)
