@@ -3,18 +3,19 @@ from __future__ import annotations
 
 import argparse
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 from prettytable import PrettyTable
 
 import razor_ext  # noqa: F401  repairs of upstream come before its import
 from razor_ext.deploy.counts import count_torch
+from razor_ext.engine import load_tool_config
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line; the options are those of MMRazor's tool."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config of the model')
+    parser.add_argument('config', help='config of the model, a file or package::path')
     parser.add_argument('--shape', type=int, nargs='+', default=[256, 192],
                         help='input height and width, or the whole shape with batch and channels')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction,
@@ -47,9 +48,7 @@ def main() -> None:
     from mmrazor.registry import MODELS
 
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = load_tool_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     model = revert_sync_batchnorm(MODELS.build(cfg.model)).eval()
     shape = input_shape(args.shape)

@@ -74,7 +74,7 @@ def supply_codebase() -> bool:
     """Make ``mmdeploy.codebase.mmrazor`` importable where MMDeploy was packed without it."""
     spec = importlib.util.find_spec('mmdeploy')
     if any(Path(root, 'codebase', 'mmrazor').is_dir()
-           for root in spec.submodule_search_locations or ()):
+           for root in (spec and spec.submodule_search_locations) or ()):
         return False
     if not _installed(_MissingCodebase):
         sys.meta_path.append(_MissingCodebase())

@@ -22,7 +22,7 @@ def mend_rtm_head() -> bool:
     return True
 
 
-def image_shape(model: nn.Module, input_shape: tuple[int, ...],
+def image_shape(model: Any, input_shape: tuple[int, ...],
                 default_shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the [N, C, H, W] shape of a pose model's demo input.
 

@@ -14,7 +14,7 @@ from .repair import RepairSpec
 _EXPANDABLE = 'mmrazor.models.utils.expandable_utils'
 
 
-def _replaces(unit_class: type, module: nn.Module) -> bool:
+def _replaces(unit_class: Any, module: nn.Module) -> bool:
     """Return whether a unit of this class replaces a module by a dynamic one."""
     model = nn.Sequential(module)
     unit = types.SimpleNamespace(

@@ -54,7 +54,14 @@ def allowed_types() -> dict[str, Any]:
              HistoryBuffer, np.ndarray, np.dtype, *dtype_classes)
     named = {f'{found.__module__}.{found.__qualname__}': found for found in plain}
     return {**named, **_numpy_functions(), '_codecs.encode': codecs.encode,
-            'builtins.getattr': _history_statistic}
+            'builtins.getattr': _history_statistic, 'builtins.bytes': _empty_bytes}
+
+
+def _empty_bytes(*arguments: Any) -> bytes:
+    """Stand for the call of `bytes` without arguments by which empty arrays are pickled."""
+    if arguments:
+        raise pickle.UnpicklingError(f'bytes{arguments!r} is not allowed')
+    return b''
 
 
 def _history_statistic(*arguments: Any) -> Callable:
@@ -101,7 +108,7 @@ def _load_restricted(file: FileLike, map_location: Any, allowed: dict[str, Any],
 def _load_weights_only(file: FileLike, map_location: Any, allowed: dict[str, Any],
                        refused: set[str]) -> Any:
     """Load by torch's own ``weights_only`` unpickler, extended by the allowlist."""
-    entries = [(found, name) for name, found in allowed.items()]
+    entries: list[Any] = [(found, name) for name, found in allowed.items()]
     with torch.serialization.safe_globals(entries):
         try:
             return torch.load(file, map_location=map_location, weights_only=True)

@@ -60,23 +60,25 @@ def synced_batch_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None,
     mean = _AllReduceSum.apply(wide.sum(dims), group) / count
     centered = wide - mean.view(shape)
     var = _AllReduceSum.apply(centered.pow(2).sum(dims), group) / count
-    if running_mean is not None:
+    if running_mean is not None and running_var is not None:
         unbiased = var.detach() * count / (count - 1).clamp(min=1)
         running_mean.lerp_(mean.detach().to(running_mean.dtype), momentum)
         running_var.lerp_(unbiased.to(running_var.dtype), momentum)
     out = centered * torch.rsqrt(var + eps).view(shape)
     if weight is not None:
-        out = out * weight.view(shape) + bias.view(shape)
+        out = out * weight.view(shape)
+    if bias is not None:
+        out = out + bias.view(shape)
     return out.to(x.dtype)
 
 
-def _needs_sync(module: nn.Module) -> bool:
+def _needs_sync(module: Any) -> bool:
     if not (module.training and dist.is_available() and dist.is_initialized()):
         return False
     return dist.get_world_size(module.process_group) > 1
 
 
-def _step_momentum(module: nn.Module) -> float:
+def _step_momentum(module: Any) -> float:
     """Count the batch and return the weight of its statistics, as `_BatchNorm` does."""
     if not (module.training and module.track_running_stats):
         return 0.0 if module.momentum is None else module.momentum
@@ -106,7 +108,7 @@ def patch_torch() -> bool:
             self.running_var if tracked else None, self.eps, momentum, self.process_group)
 
     forward.accelerator_forward = accelerator_forward
-    nn.SyncBatchNorm.forward = forward
+    nn.SyncBatchNorm.forward = forward  # type: ignore[assignment]
     _let_ddp_pass()
     return True
 
@@ -134,7 +136,7 @@ def patch_mmrazor() -> bool:
         return False
     accelerator_forward = DynamicSyncBatchNorm.forward
 
-    def forward(self: nn.Module, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Tensor:
         if x.device.type != 'cpu':
             return accelerator_forward(self, x)
         momentum = _step_momentum(self)

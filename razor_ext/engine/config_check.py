@@ -95,7 +95,8 @@ def check_config(cfg: Config, extra: Iterable[str] = (),
     """
     known = runner_keys() | KNOWN_KEYS | set(extra)
     files = _chain(Path(cfg.filename).resolve())
-    assigned, read = {}, set()
+    assigned: dict[str, Path] = {}
+    read: set[str] = set()
     for path in files:
         names, used = _names(path)
         read |= used

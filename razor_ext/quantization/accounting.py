@@ -7,7 +7,7 @@ side, and relative BOPs divide by the MACs * 1024 of the float model (GETA, arXi
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,7 +42,7 @@ def _attention(out: Any, q: Tensor, k: Tensor, v: Tensor, *rest: Any, **options:
     return q.shape[:-1].numel() * k.shape[-2] * (q.shape[-1] + v.shape[-1])
 
 
-_FORMULAS = {
+_FORMULAS: dict[str, Callable[..., int]] = {
     'convolution': _convolution, 'mm': _mm, 'bmm': _mm, 'mv': _mm, 'linear': _mm,
     'addmm': _addmm, 'addmv': _addmm, 'baddbmm': _addmm,
     '_scaled_dot_product_flash_attention': _attention,
@@ -97,7 +97,7 @@ class LayerCost:
         return (packed + FLOAT_BITS * (self.params - self.weight_params)) / 8
 
     def _bits(self, side: str | None) -> Tensor | float:
-        bits = self.bits.get(side)
+        bits = None if side is None else self.bits.get(side)
         return float(FLOAT_BITS) if bits is None else bits.double().cpu()
 
 
@@ -150,7 +150,8 @@ def count_costs(model: nn.Module, example_inputs: Any) -> list[LayerCost]:
     finally:
         for module, mode in training:
             module.training = mode
-    costs, counted = [], set()
+    costs: list[LayerCost] = []
+    counted: set[int] = set()
     for name, module in model.named_modules():
         if isinstance(module, Quantizer):
             continue
@@ -171,7 +172,7 @@ def _cost(name: str, module: nn.Module, own: list[nn.Parameter], macs: list[int]
     weight_quantizer = module.weight_quantizer_or_none
     if weight_quantizer is not None:
         cost.bits['weight'] = weight_quantizer.bits()
-        weight = getattr(module, module.weight_name)
+        weight = module.weight_of(module)
         cost.weight_params = weight.numel() if any(weight is p for p in own) else 0
     if isinstance(module, QuantMatmul):
         sides = list(zip(module.sides[::2], module.sides[1::2]))

@@ -35,6 +35,17 @@ class Observer:
         stride = -(-flat.numel() // _SAMPLES)
         self.samples.append(flat[::stride].clone())
 
+    @property
+    def extremes(self) -> tuple[Tensor, Tensor]:
+        """Least and greatest value.
+
+        Raises:
+            CalibrationError: no tensor has been seen.
+        """
+        if self.low is None or self.high is None:
+            raise CalibrationError('the observer has seen no tensor')
+        return self.low, self.high
+
 
 RangeMethod = Callable[[Tensor, Tensor, Tensor, Quantizer, float], tuple[Tensor, Tensor]]
 
@@ -137,7 +148,7 @@ def calibrate(model: nn.Module, batches: Iterable[Any] = (), *, method: str = 'm
         else:
             seen = observers[handle.name]
             low, high = RANGE_METHODS[method](
-                torch.cat(seen.samples), seen.low, seen.high, handle.quantizer, percentile)
+                torch.cat(seen.samples), *seen.extremes, handle.quantizer, percentile)
             low, high = low.view(1), high.view(1)
         handle.quantizer.check_range(low, high)
         ranges.append((handle.quantizer, low, high))

@@ -149,10 +149,13 @@ def _swap(info: QuantizedLayerInfo, config: LayerConfig, shared: dict[tuple, Qua
           reference: Tensor) -> None:
     module = info.module
     quant_type = quant_type_of(type(module))
-    module.__class__ = swapped_type(quant_type, type(module))
+    if quant_type is None:
+        raise TypeError(f'{type(module).__name__} is not registered by register_quant_layer()')
+    # Both are classes, which are hashable, whatever their instances are.
+    module.__class__ = swapped_type(quant_type, type(module))  # type: ignore[arg-type]
     dtype = torch.float64 if reference.dtype == torch.float64 else torch.float32
     if quant_type.weight_name is not None and config.weight_bits is not None:
-        info.weight = getattr(module, quant_type.weight_name)
+        info.weight = quant_type.weight_of(module)
         shape = [1] * info.weight.dim() if config.weight_granularity == 'channel' else [1]
         if config.weight_granularity == 'channel':
             shape[quant_type.channel_dim] = info.weight.shape[quant_type.channel_dim]
@@ -178,7 +181,7 @@ def remove_quantizers(model: nn.Module) -> None:
     for _, module in quantized_layers(model):
         for name in ('weight', *module.operands):
             module._modules.pop(f'{name}_quantizer', None)
-        module.__class__ = module.float_type
+        module.__class__ = module.float_type  # type: ignore[assignment]
 
 
 def quantized_layers(model: nn.Module) -> list[tuple[str, QuantLayer]]:
@@ -192,7 +195,7 @@ def quantizer_handles(model: nn.Module) -> list[QuantizerHandle]:
     for name, module in quantized_layers(model):
         weight_quantizer = module.weight_quantizer_or_none
         if weight_quantizer is not None:
-            weight = getattr(module, module.weight_name)
+            weight = module.weight_of(module)
             handles.setdefault(id(weight_quantizer), QuantizerHandle(
                 f'{name}.weight_quantizer', weight_quantizer, weight))
         for operand, quantizer in module.operand_quantizers().items():
@@ -211,7 +214,8 @@ def scale_followers(model: nn.Module) -> dict[str, list[tuple[str, int]]]:
     seen: set[int] = set()
     for name, module in quantized_layers(model):
         quantizer = module.weight_quantizer_or_none
-        if quantizer is None or quantizer.log_d.dim() == 1 or id(quantizer) in seen:
+        if (quantizer is None or module.weight_name is None or quantizer.log_d.dim() == 1
+                or id(quantizer) in seen):
             continue
         seen.add(id(quantizer))
         prefix = f'{name}.' if name else ''

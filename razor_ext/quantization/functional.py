@@ -223,6 +223,8 @@ def fake_quantize(x: Tensor, d: Tensor, q_m: Tensor, t: Tensor | None = None,
             return _PowerRound.apply(x, d, q_m, t, signed, grad_scale)
         return _round_to(power_clip(_wide(x), q_m, t, signed), d, x.dtype)
     if scheme == 'affine':
+        if zero_ratio is None:
+            raise ValueError("scheme 'affine' needs zero_ratio")
         low = -zero_point(zero_ratio, d, q_m) * d.detach()
         if _trains(q_m, zero_ratio):
             free = -zero_ratio * q_m

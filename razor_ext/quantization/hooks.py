@@ -42,7 +42,7 @@ class CalibrationHook(Hook):
             raise QuantConfigError(f'num_batches={num_batches!r} must be a positive integer')
         self.num_batches = num_batches
         self.mode = mode
-        self.options = {'method': method, 'weight_method': weight_method,
+        self.options: dict[str, Any] = {'method': method, 'weight_method': weight_method,
                         'percentile': percentile}
 
     def before_train(self, runner: Runner) -> None:
@@ -66,7 +66,8 @@ class CalibrationHook(Hook):
             print_log(f'calibrated {index + 1}/{self.num_batches}', logger='current')
 
     def _run(self, model: nn.Module, batch: Any) -> None:
-        data = model.data_preprocessor(batch, True)
+        preprocessor: Any = model.data_preprocessor
+        data = preprocessor(batch, True)
         if isinstance(data, dict):
             model(**data, mode=self.mode)
         else:

@@ -18,7 +18,7 @@ A new layer type takes one decorated class. Its `forward` runs on a module of th
 from __future__ import annotations
 
 import functools
-from typing import Callable, ClassVar
+from typing import TYPE_CHECKING, Any, Callable, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +31,14 @@ from .quantizer import Quantizer
 QUANT_LAYERS: dict[type[nn.Module], type[QuantLayer]] = {}
 
 
-class QuantLayer:
+# A quantized layer is a module by the float type that it is mixed into.
+if TYPE_CHECKING:
+    _Module = nn.Module
+else:
+    _Module = object
+
+
+class QuantLayer(_Module):
     """Mixed in before a float layer type; subclasses say what is quantized and how it runs."""
 
     #: Parameter that is the weight, None if there is none.
@@ -48,24 +55,39 @@ class QuantLayer:
         """Return why this module of a registered type cannot be quantized, None if it can."""
         return None
 
+    @classmethod
+    def weight_of(cls, module: nn.Module) -> nn.Parameter:
+        """Return the weight of a module of the float type or of this one.
+
+        Raises:
+            TypeError: the type has no weight of its own.
+        """
+        if cls.weight_name is None:
+            raise TypeError(f'{cls.__name__} has no weight')
+        return getattr(module, cls.weight_name)
+
+    def _quantizer(self, name: str) -> Quantizer | None:
+        found = self._modules.get(f'{name}_quantizer')
+        return found if isinstance(found, Quantizer) else None
+
     @property
     def weight_quantizer_or_none(self) -> Quantizer | None:
         """The weight's quantizer, None where weights stay float."""
-        return self._modules.get('weight_quantizer')
+        return self._quantizer('weight')
 
     def operand_quantizers(self) -> dict[str, Quantizer]:
         """Return the activation quantizers by operand name; empty where inputs stay float."""
-        found = {name: self._modules.get(f'{name}_quantizer') for name in self.operands}
+        found = {name: self._quantizer(name) for name in self.operands}
         return {name: quantizer for name, quantizer in found.items() if quantizer is not None}
 
     def quantize_weight(self) -> Tensor:
         """Return the weight on its grid."""
-        weight, quantizer = getattr(self, self.weight_name), self.weight_quantizer_or_none
+        weight, quantizer = self.weight_of(self), self.weight_quantizer_or_none
         return weight if quantizer is None else quantizer(weight)
 
     def quantize_operand(self, name: str, x: Tensor) -> Tensor:
         """Return an activation on its grid."""
-        quantizer = self._modules.get(f'{name}_quantizer')
+        quantizer = self._quantizer(name)
         return x if quantizer is None else quantizer(x)
 
 
@@ -106,6 +128,8 @@ def swapped_type(quant_type: type[QuantLayer], float_type: type[nn.Module]) -> t
 class QuantLinear(QuantLayer):
     """Linear."""
 
+    bias: Tensor | None
+
     @classmethod
     def refuse(cls, module: nn.Module) -> str | None:
         if isinstance(module, nn.modules.linear.NonDynamicallyQuantizableLinear):
@@ -120,12 +144,16 @@ class QuantLinear(QuantLayer):
 class QuantConv(QuantLayer):
     """Convolution with any padding mode: zero is on every grid, so padding stays exact."""
 
+    bias: Tensor | None
+    _conv_forward: Callable[..., Tensor]
+
     def forward(self, x: Tensor) -> Tensor:
         return self._conv_forward(self.quantize_operand('input', x), self.quantize_weight(),
                                   self.bias)
 
 
-_CONV_TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+_CONV_TRANSPOSE: dict[int, Callable[..., Tensor]] = {
+    1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 
 @register_quant_layer(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -133,6 +161,14 @@ class QuantConvTranspose(QuantLayer):
     """Transposed convolution; scales per channel follow dimension 1, the outputs of one group."""
 
     channel_dim = 1
+    weight: Tensor
+    bias: Tensor | None
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    kernel_size: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+    _output_padding: Callable[..., list[int]]
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         dims = self.weight.dim() - 2
@@ -153,7 +189,7 @@ class QuantMatmul(QuantLayer):
     #: 'weight' or operand of each side of each call in the last forward.
     sides: tuple[str, ...] = ()
 
-    def forward(self, *args, **kwargs):
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         with _MatmulOperands(self) as mode:
             output = super().forward(*args, **kwargs)
         self.sides = mode.finish()
@@ -178,23 +214,23 @@ class _MatmulOperands(TorchFunctionMode):
 
     def _quantize(self, operand: Tensor) -> Tensor:
         layer = self.layer
-        if layer.weight_name is not None and operand is getattr(layer, layer.weight_name):
+        if layer.weight_name is not None and operand is layer.weight_of(layer):
             self.sides.append('weight')
             return layer.quantize_weight()
         name = next(self.activations, None)
-        self.sides.append(name)
         if name is None:
-            self._raise('more')
+            raise self._mismatch('more')
+        self.sides.append(name)
         return layer.quantize_operand(name, operand)
 
     def finish(self) -> tuple[str, ...]:
         """Return the side names; every declared operand must have been seen."""
         if next(self.activations, None) is not None:
-            self._raise('fewer')
+            raise self._mismatch('fewer')
         return tuple(self.sides)
 
-    def _raise(self, difference: str) -> None:
-        raise RuntimeError(
+    def _mismatch(self, difference: str) -> RuntimeError:
+        return RuntimeError(
             f'{type(self.layer).__name__} multiplied {difference} activations than its operands '
             f'{self.layer.operands} (saw {self.sides}); set `operands` to name each activation '
             'operand of its matmul and bmm calls, in order')

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,13 @@ _UNSET = -1
 _SCHEMES = tuple(QF.SIGN_BITS)
 #: Ranges below this (all-zero tensors) would make steps of 0.
 _SMALLEST_RANGE = 1e-8
+
+
+class Observes(Protocol):
+    """What looks at tensors during calibration."""
+
+    def update(self, x: Tensor) -> None:
+        """Look at one tensor."""
 
 
 class Quantizer(nn.Module):
@@ -32,6 +40,8 @@ class Quantizer(nn.Module):
         lsq_grad_scale: scale the gradients of the scales as LSQ does.
     """
 
+    code: Tensor
+
     def __init__(self, name: str, scheme: str, bit_limits: tuple[int, int],
                  shape: tuple[int, ...] = (1,), power: bool = False, per_sample: bool = False,
                  lsq_grad_scale: bool = True) -> None:
@@ -44,7 +54,7 @@ class Quantizer(nn.Module):
         #: False passes tensors through.
         self.enabled = True
         #: Set during calibration: sees each tensor, which then passes through.
-        self.observer = None
+        self.observer: Observes | None = None
         self.log_d = nn.Parameter(torch.zeros(shape))
         self.log_q_m = nn.Parameter(torch.zeros(shape))
         self.log_t = nn.Parameter(torch.zeros(1)) if power else None
@@ -104,14 +114,14 @@ class Quantizer(nn.Module):
     @property
     def zero_point(self) -> Tensor:
         """Zero point [1] of the stored integers; 0 unless the scheme is affine."""
-        if self._scheme != 'affine':
+        if self._scheme != 'affine' or self.zero_ratio is None:
             return torch.zeros(1, device=self.log_d.device)
         return QF.zero_point(self.zero_ratio, self.d, self.q_m)
 
     def levels(self) -> Tensor:
         """Return L, the steps of one side (signed) or of the range."""
         if self._fixed_bits:
-            levels = QF.levels_of_bits(self._fixed_bits, self._bit_scheme)
+            levels = float(QF.levels_of_bits(self._fixed_bits, self._bit_scheme))
             return torch.full_like(self.log_d, levels)
         return QF.log_levels(self.log_d, self.log_q_m, self.log_t).exp()
 

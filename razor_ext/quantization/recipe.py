@@ -129,9 +129,9 @@ def slice_spec(spec: Mapping[str, Any], sliced: nn.Module,
         kept: weight parameter name to the positions kept along its output channels, ascending; a
             weight that is not named keeps all. Only scales per channel need it.
     """
-    spec = copy.deepcopy(dict(spec))
-    spec['structure'] = structure_hash(sliced)
-    for name, layer in spec['layers'].items():
+    result = copy.deepcopy(dict(spec))
+    result['structure'] = structure_hash(sliced)
+    for name, layer in result['layers'].items():
         grid = layer['weight']
         if grid is None or grid['granularity'] == 'tensor':
             continue
@@ -141,4 +141,4 @@ def slice_spec(spec: Mapping[str, Any], sliced: nn.Module,
         for values in (grid, grid['state']):
             for key in {'d', 'q_m', 'log_q_m'} & set(values):
                 values[key] = [values[key][i] for i in positions.tolist()]
-    return spec
+    return result

@@ -97,8 +97,8 @@ def _check_layer(name: str, layer: Mapping[str, Any], modules: Mapping[str, nn.M
     own_type = type(module).__name__
     _require(own_type == layer.get('type'), f'{key}.type', layer.get('type'),
              f'{own_type!r}, as in this model')
-    _require(quant_type is not None, f'{key}.type', own_type,
-             'registered by register_quant_layer()')
+    if quant_type is None:
+        raise _misfit(f'{key}.type', own_type, 'registered by register_quant_layer()')
     operands = set(layer['activations'])
     _require(operands in (set(), set(quant_type.operands)), f'{key}.activations', sorted(operands),
              f'empty or {sorted(quant_type.operands)}')
@@ -108,7 +108,7 @@ def _check_layer(name: str, layer: Mapping[str, Any], modules: Mapping[str, nn.M
     _require(grid.get('parameter') == quant_type.weight_name and quant_type.weight_name is not None,
              f'{key}.weight.parameter', grid.get('parameter'), repr(quant_type.weight_name))
     if grid['granularity'] == 'channel':
-        channels = getattr(module, quant_type.weight_name).shape[quant_type.channel_dim]
+        channels = quant_type.weight_of(module).shape[quant_type.channel_dim]
         _require(len(grid['d']) == channels, f'{key}.weight.d', f"{len(grid['d'])} numbers",
                  f'{channels} numbers, one for each output channel')
 
@@ -169,7 +169,11 @@ def check_spec(spec: Any, place: str = 'quant.json') -> None:
 
 def _require(condition: bool, key: str, value: Any, wanted: str) -> None:
     if not condition:
-        raise QuantFileError(f'{key} is {value!r:.200}, but must be {wanted}')
+        raise _misfit(key, value, wanted)
+
+
+def _misfit(key: str, value: Any, wanted: str) -> QuantFileError:
+    return QuantFileError(f'{key} is {value!r:.200}, but must be {wanted}')
 
 
 def _check_grid(grid: Any, key: str) -> None:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .body import limb_capsules
+from .body import Bag, limb_capsules
 from .camera import WalkwayCamera
 from .gait_cycle import Walk
 
@@ -47,7 +47,7 @@ class FigureOutline:
         self.at = {k: camera.project(v) for k, v in joints.items() if v.ndim == 2}
         self._measure_trunk(joints, camera)
         if walk.bag:
-            self._place_bag(joints, camera)
+            self._place_bag(walk.bag, joints, camera)
 
     def polygons(self, t: int) -> list[np.ndarray]:
         """Convex polygons ``[n, 2]`` (right, down; in statures) whose union is frame `t`."""
@@ -68,10 +68,11 @@ class FigureOutline:
             hem = max(pelvis, stride + .04) + coat.flare * coat.length
             out.append(_slab(at['pelvis'], pelvis,
                              at['pelvis'] + coat.length * (knees - at['pelvis']), hem))
-        if self.walk.bag:
+        bag = self.walk.bag
+        if bag:
             width, height = self.bag_size
             out.append(self.bag_at[t] + _BOX * (width[t], height))
-            if self.walk.bag.kind == 'shoulder':
+            if bag.kind == 'shoulder':
                 out.append(capsule_outline(self.bag_at[t] - (0, height), at['sternum'], .006, .006))
         return out
 
@@ -90,9 +91,8 @@ class FigureOutline:
             head = head + coat.hood
         self.widths = pelvis, waist, chest, shoulder, head
 
-    def _place_bag(self, joints: dict[str, np.ndarray], camera: WalkwayCamera) -> None:
-        p, bag = self.walk.params, self.walk.bag
-        z = bag.size
+    def _place_bag(self, bag: Bag, joints: dict[str, np.ndarray], camera: WalkwayCamera) -> None:
+        p, z = self.walk.params, bag.size
         if bag.kind == 'backpack':
             centre = joints['chest'] + (-(p['chest_d'] + .045 * z), 0., -.03)
             width, depth, height = .075, .055, .115

@@ -67,7 +67,7 @@ def grain_bank() -> np.ndarray:
     return np.stack(bank)
 
 
-def grain(shape: tuple[int, int], octave: int, rng: np.random.Generator) -> np.ndarray:
+def grain(shape: tuple[int, ...], octave: int, rng: np.random.Generator) -> np.ndarray:
     """A random piece ``[height, width]`` of the bank; at most 512 x 512, magnified beyond that."""
     height, width = shape
     if max(shape) > _GRAIN:
@@ -82,7 +82,7 @@ def _print(colour: np.ndarray, number: int, piece: Surface, cloth: Cloth, canvas
     rows, columns = np.nonzero(canvas.surface == number)
     if not len(rows):
         return
-    local = canvas.points(rows, columns) - piece.origin.astype(np.float32)
+    local: np.ndarray = canvas.points(rows, columns) - piece.origin.astype(np.float32)
     along = local @ (piece.axis / (cloth.period * scale)).astype(np.float32)
     across = local @ (piece.side / (cloth.period * scale)).astype(np.float32)
     if cloth.pattern == 'stripes':
@@ -104,7 +104,7 @@ def _draw_front(colour: np.ndarray, figure: Figure, canvas: DepthCanvas) -> None
     rows, columns = np.nonzero(canvas.surface == numbers[0])
     if not len(rows):
         return
-    local = canvas.points(rows, columns) - figure.at('sternum').astype(np.float32)
+    local: np.ndarray = canvas.points(rows, columns) - figure.at('sternum').astype(np.float32)
     x, y, z = (local @ (figure.skeleton.frames['chest'] / figure.scale).astype(np.float32)).T
     y, front, cloths = np.abs(y), x > 0, figure.outfit.cloths
     if figure.outfit.open_front:
@@ -122,7 +122,7 @@ def _draw_face(colour: np.ndarray, figure: Figure, canvas: DepthCanvas) -> None:
     if not len(rows):
         return
     p, o, cloths = figure.params, figure.outfit, figure.outfit.cloths
-    local = canvas.points(rows, columns) - figure.at('head').astype(np.float32)
+    local: np.ndarray = canvas.points(rows, columns) - figure.at('head').astype(np.float32)
     size = figure.scale * np.array([p['head_d'], p['head_w'], p['head_h']])
     x, y, z = (local @ (figure.skeleton.frames['head'] / size).astype(np.float32)).T
     y, front = np.abs(y), x > 0

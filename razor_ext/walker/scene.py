@@ -109,7 +109,7 @@ def render_scene(seed: object, index: int, options: SceneOptions) -> Scene:
     image = backdrop(height, width, options.clutter, rng)
     light = sample_light(rng)
     count = int(rng.integers(options.people[0], options.people[1] + 1))
-    scales = np.sort(rng.uniform(*options.stature, count)) * height
+    scales = np.sort(rng.uniform(options.stature[0], options.stature[1], count)) * height
     layers: list[_Layer] = []
     for number, scale in enumerate(scales):
         layer = _person(float(scale), number == count - 1, options, rng)

@@ -56,7 +56,8 @@ CONTENT = {
         'epoch': 3, 'seed': np.int64(5), 'ratio': np.float32(0.5), 'flag': np.bool_(True),
         'sigmas': np.linspace(0, 1, 4), 'small': np.arange(3, dtype=np.uint8),
         'names': np.array(['nose', 'eye']), 'fortran': np.asfortranarray(np.ones((2, 3))),
-        'objects': {'a', 'b'}, 'bytes': b'ab', 'none': None,
+        'objects': {'a', 'b'}, 'bytes': b'ab', 'none': None, 'no bytes': b'',
+        'nothing': np.array([]), 'no rows': np.zeros((0, 2), np.float32),
         'complex': 1 + 2j, 'shape': torch.Size([1, 2]), 'dtype': torch.float16,
         'device': torch.device('cpu'), 'count': collections.Counter('aab')},
 }
@@ -104,6 +105,19 @@ def test_gadgets_are_not_allowed(load, tmp_path, target):
                                                  torch.serialization.PROTOCOL_VERSION, {})]
     path.write_bytes(b''.join([*header, pickled, pickle.dumps([], 2)]))
     with pytest.raises(UnsafeCheckpointError, match=target.rpartition('builtins.')[2]):
+        load(path)
+
+
+@pytest.mark.smoke
+def test_bytes_stand_for_empty_arrays_only(load, tmp_path):
+    """`bytes` is called with arguments by nothing that mmengine saves, so it stays refused."""
+    class Wide:
+        def __reduce__(self):
+            return bytes, (2 ** 40,)
+
+    path = tmp_path / 'wide.pth'
+    torch.save({'meta': Wide()}, path)
+    with pytest.raises(UnsafeCheckpointError, match=r'bytes\(1099511627776,\) is not allowed'):
         load(path)
 
 
@@ -226,6 +240,21 @@ def test_mmengine_resumes_its_own_checkpoint(tmp_path, plain_scope):
     assert second.iter == 6
     assert len(second.message_hub.get_scalar('train/loss').data[0]) == 6
     assert next(iter(second.optim_wrapper.optimizer.state.values()))['step'] == 6
+
+
+@pytest.mark.parametrize('name', ['300w', 'cofw', 'wflw'])
+def test_checkpoint_of_a_face_dataset(load, tmp_path, plain_scope, monkeypatch, name):
+    """MMPose's face sets have no skeleton: their meta information holds empty arrays."""
+    import mmpose
+    from mmpose.datasets.datasets.utils import parse_pose_metainfo
+
+    folder = Path(mmpose.__file__).parent / '.mim' / 'configs' / '_base_' / 'datasets'
+    meta = parse_pose_metainfo(dict(from_file=str(folder / f'{name}.py')))
+    assert meta['skeleton_link_colors'].size == 0
+    monkeypatch.setattr(Samples, 'metainfo', meta)
+    make_runner(tmp_path, tmp_path.name, epochs=1).train()
+    found = CheckpointLoader.load_checkpoint(str(tmp_path / 'epoch_1.pth'), 'cpu')
+    np.testing.assert_equal(found['meta']['dataset_meta'], meta)
 
 
 RESUME = '''

@@ -8,8 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
-from tiny_pose import group_fisher, prune_hooks
+from mmpose.registry import MODELS
+from tiny_pose import SIZE, group_fisher, prune_hooks, tiny_rtmpose
+
+import razor_ext  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 HELPERS = ROOT / 'tests' / 'helpers'
@@ -32,7 +36,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _run(*command: object, fails: bool = False) -> str:
     environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHON=sys.executable,
-                       PYTHONPATH=str(HELPERS))
+                       PYTHONPATH=f'{HELPERS}{os.pathsep}{ROOT}')
     done = subprocess.run([str(part) for part in command], cwd=ROOT, env=environment, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     assert (done.returncode != 0) == fails, done.stdout[-4000:]
@@ -57,12 +61,43 @@ def test_get_channel_units(config: Path, tmp_path: Path) -> None:
     assert units['backbone.stem.0.conv_(0, 4)_4'] == 4
 
 
+def test_get_channel_units_of_a_dense_model_are_those_of_the_graph(tmp_path: Path) -> None:
+    """Divisor tables name them; MMRazor's tracer does not see those of the head."""
+    from razor_ext.graph import analyze
+
+    path, listed = tmp_path / 'dense.py', {}
+    Config(dict(custom_imports=dict(imports=['razor_ext'], allow_failed_imports=False),
+                default_scope='mmpose', model=tiny_rtmpose())).dump(path)
+    for tracer in ('graph', 'mmrazor'):
+        out = tmp_path / f'{tracer}.json'
+        _run(sys.executable, 'tools/get_channel_units.py', path, '--choice', '-o', out,
+             *(('--tracer', tracer) if tracer == 'mmrazor' else ()))
+        listed[tracer] = json.loads(out.read_text())
+    graph = analyze(MODELS.build(tiny_rtmpose()), torch.zeros(1, 3, *SIZE))
+    assert listed['graph'] == {unit.name: unit.num_channels for unit in graph.units}
+    assert len(listed['mmrazor']) == len(listed['graph']) - 3
+    message = _run(sys.executable, 'tools/get_channel_units.py', path, '--shape', 1, 2, 64, 64,
+                   fails=True)
+    assert 'Traceback' not in message and '--shape' in message
+
+
+def test_get_flops_of_a_config_of_an_installed_package() -> None:
+    table = _run(sys.executable, 'tools/get_flops.py',
+                 'mmpose::body_2d_keypoint/rtmpose/coco/rtmpose-t_8xb256-420e_coco-256x192.py')
+    assert '1 x 3 x 256 x 192' in table
+
+
 @pytest.mark.parametrize('arguments, message', [
     (('tools/train.py', 'nowhere.py'), "config 'nowhere.py' does not exist"),
     (('tools/train.py', 'CONFIG', '--cfg-options', 'modle.interval=3'),
      "nothing reads the key 'modle'; did you mean 'model'?"),
     (('tools/test.py', 'CONFIG', 'nowhere.pth'), "checkpoint 'nowhere.pth' does not exist"),
-], ids=['config', 'option', 'checkpoint'])
+    (('tools/get_flops.py', 'nowhere.py'), "config 'nowhere.py' does not exist"),
+    (('tools/get_flops.py', 'CONFIG', '--cfg-options', 'modle.interval=3'),
+     "nothing reads the key 'modle'; did you mean 'model'?"),
+    (('tools/get_channel_units.py', 'CONFIG', '--cfg-options', 'modle.interval=3'),
+     "nothing reads the key 'modle'; did you mean 'model'?"),
+], ids=['config', 'option', 'checkpoint', 'flops config', 'flops option', 'units option'])
 def test_what_does_not_fit_is_named(config: Path, arguments: tuple, message: str) -> None:
     command = [config if part == 'CONFIG' else part for part in arguments]
     assert message in _run(sys.executable, *command, fails=True)

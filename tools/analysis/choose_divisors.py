@@ -11,7 +11,7 @@ from prettytable import PrettyTable
 import razor_ext  # noqa: F401  (repairs upstream before it is imported)
 from razor_ext.deploy.checks import check_files
 from razor_ext.deploy.errors import DeployError
-from razor_ext.engine import write_json
+from razor_ext.engine import load_tool_config, write_json
 from razor_ext.graph import GraphError, analyze
 
 
@@ -36,10 +36,9 @@ def main() -> None:
     """Trace, measure, choose, write."""
     args = parse_args()
     try:
-        check_files(deploy_config=args.deploy_cfg, model_config=args.model_cfg)
+        check_files(deploy_config=args.deploy_cfg)
         deploy_cfg = Config.fromfile(args.deploy_cfg)
-        model_cfg = Config.fromfile(args.model_cfg)
-        model_cfg.merge_from_dict(args.cfg_options)
+        model_cfg = load_tool_config(args.model_cfg, args.cfg_options)
         chosen, widths = choose(deploy_cfg, model_cfg, args)
     except (DeployError, GraphError) as error:
         sys.exit(f'choose_divisors: {error}')

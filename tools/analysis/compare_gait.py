@@ -21,7 +21,7 @@ from rivals import format_rows, keep_best, l1_scores, uniform_counts, unit_sums
 from torch import Tensor, nn
 
 import razor_ext  # noqa: F401  (repairs upstream, before anything of OpenMMLab is used)
-from razor_ext.engine import write_json
+from razor_ext.engine import load_tool_config, write_json
 from razor_ext.graph import ChannelGraph, analyze, slice_model
 from razor_ext.quantization import count_costs, summarize_costs
 
@@ -66,7 +66,7 @@ class Bench:
 
     def __init__(self, args: argparse.Namespace, method: str, seed: int, ratio: float) -> None:
         self.args, self.seed, self.ratio = args, seed, ratio
-        self.cfg = Config.fromfile(args.config)
+        self.cfg = load_tool_config(args.config)
         self.cfg.model.update(_scope_=self.cfg.default_scope, tensor_output='logits')
         self.work_dir = Path(args.work_dir) / f'seed{seed}' / method.replace(' ', '_')
         init_default_scope(self.cfg.default_scope)

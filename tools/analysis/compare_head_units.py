@@ -11,8 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import torch
-from compare_methods import CONFIGS, Bench, format_rows
-from mmengine.config import Config
+from compare_methods import FORMATS, Bench, format_rows
 from torch import nn
 
 import razor_ext  # noqa: F401  repairs of upstream come before its import
@@ -45,13 +44,14 @@ def compress(bench: Bench, keep: list[str]) -> nn.Module:
         keep: layers to leave whole.
     """
     from mmrazor.registry import MODELS
-    base, args = Config.fromfile(CONFIGS / 'group_fisher_graph.py'), bench.args
-    model = {**base.group_fisher, 'architecture': bench.architecture, 'interval': 10,
-             'target_flop_ratio': args.ratio, 'prune_end': 0.8}
-    model['mutator'] = dict(type='GraphGroupFisherMutator', demo_input=bench.shape, divisor=8,
-                            keep=keep)
-    hooks = [{**hook} for hook in base.prune_hooks]
-    hooks[1].update(interval=10, save_ckpt_thr=[args.ratio], early_stop=False)
+    args = bench.args
+    model = dict(
+        _scope_='mmrazor', type='GroupFisherAlgorithm', architecture=bench.architecture,
+        interval=10, target_flop_ratio=args.ratio, prune_end=0.8,
+        mutator=dict(type='GraphGroupFisherMutator', demo_input=bench.shape, divisor=8, keep=keep))
+    hooks = [dict(type='mmrazor.ResourceInfoHook', interval=10, save_ckpt_thr=[args.ratio],
+                  early_stop=False),
+             dict(type='mmrazor.GroupFisherExportHook')]
     run = bench.runner(model, args.prune_epochs, dict(type='AdamW', lr=args.lr * 0.3), hooks)
     run.train()
     folder = Path(run.work_dir)
@@ -73,8 +73,8 @@ def main() -> None:
             bench.turn = 100 * turn
             rows[name].append(bench.test(compress(bench, keep)))
             write_json(Path(args.work_dir) / 'figures.json', rows)
-        gains = [whole['ap'] - part['ap'] for whole, part in zip(*rows.values())]
-        print(format_rows(rows), flush=True)
+        gains = [whole['AP'] - part['AP'] for whole, part in zip(*rows.values())]
+        print(format_rows(rows, FORMATS, 'AP'), flush=True)
         print(f'AP of the whole model less the backbone: mean {statistics.mean(gains):+.4f}; '
               + ', '.join(f'{gain:+.4f}' for gain in gains), flush=True)
 

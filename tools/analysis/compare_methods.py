@@ -25,7 +25,7 @@ from torch import nn
 
 import razor_ext  # noqa: F401  (repairs upstream, before anything of OpenMMLab is used)
 from razor_ext.algorithms.geta.saliency import PUBLISHED
-from razor_ext.engine import write_json
+from razor_ext.engine import load_tool_config, write_json
 from razor_ext.graph import analyze, slice_model
 from razor_ext.quantization import (
     QuantConfig,
@@ -66,7 +66,7 @@ class Bench:
 
     def __init__(self, args: argparse.Namespace, seed: int) -> None:
         self.args, self.seed = args, seed
-        self.cfg = Config.fromfile(args.config)
+        self.cfg = load_tool_config(args.config)
         self.cfg.model['_scope_'] = self.cfg.default_scope
         if args.num_images:
             self.cfg.train_dataloader.dataset.num_images = args.num_images

@@ -14,14 +14,13 @@ import tempfile
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
-from mmengine.hub import get_config
 from prettytable import PrettyTable
 
 import razor_ext  # noqa: F401  (repairs upstream before it is imported)
 from razor_ext.deploy.checks import check_files
 from razor_ext.deploy.errors import DeployError
 from razor_ext.deploy.latency import Spread
-from razor_ext.engine import write_json
+from razor_ext.engine import load_tool_config, write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -56,12 +55,10 @@ def main() -> None:
     """Export, measure, print."""
     args = parse_args()
     try:
-        check_files(deploy_config=args.deploy_cfg, model_config=args.model_cfg,
-                    structure=args.structure)
+        check_files(deploy_config=args.deploy_cfg, structure=args.structure)
         deploy_cfg = Config.fromfile(args.deploy_cfg)
-        model_cfg = Config.fromfile(args.model_cfg)
-        model_cfg.merge_from_dict(args.cfg_options)
-        beside = {name: _load(path) for name, _, path in
+        model_cfg = load_tool_config(args.model_cfg, args.cfg_options)
+        beside = {name: load_tool_config(path) for name, _, path in
                   (item.partition('=') for item in args.beside)}
         from razor_ext.deploy.figures import describe_environment
         from razor_ext.deploy.latency.speed import compare_speed
@@ -76,13 +73,6 @@ def main() -> None:
     if args.out:
         write_json(args.out, {**figures, 'environment': describe_environment()})
     print_table(figures['files'])
-
-
-def _load(path: str) -> Config:
-    if '::' in path:
-        return get_config(path)
-    check_files(config=path)
-    return Config.fromfile(path)
 
 
 def print_table(rows: dict[str, dict]) -> None:

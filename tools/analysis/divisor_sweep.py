@@ -14,7 +14,7 @@ import razor_ext  # noqa: F401  (repairs upstream before it is imported)
 from razor_ext.deploy.checks import check_files
 from razor_ext.deploy.errors import DeployError
 from razor_ext.deploy.latency import Spread
-from razor_ext.engine import write_json
+from razor_ext.engine import load_tool_config, write_json
 from razor_ext.structure import SubnetError
 
 
@@ -41,10 +41,9 @@ def main() -> None:
     """Sweep, print, draw."""
     args = parse_args()
     try:
-        check_files(deploy_config=args.deploy_cfg, model_config=args.model_cfg)
+        check_files(deploy_config=args.deploy_cfg)
         deploy_cfg = Config.fromfile(args.deploy_cfg)
-        model_cfg = Config.fromfile(args.model_cfg)
-        model_cfg.merge_from_dict(args.cfg_options)
+        model_cfg = load_tool_config(args.model_cfg, args.cfg_options)
         from razor_ext.deploy.latency.divisor_sweep import best_row, draw, sweep
         work_dir = Path(args.work_dir)
         work_dir.mkdir(parents=True, exist_ok=True)

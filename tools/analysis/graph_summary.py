@@ -4,16 +4,17 @@ from __future__ import annotations
 import argparse
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.registry import MODELS, init_default_scope
 
 import razor_ext  # noqa: F401  (repairs upstream packages, registers models)
+from razor_ext.engine import load_tool_config
 from razor_ext.graph import analyze
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='model config')
+    parser.add_argument('config', help='model config, a file or package::path')
     parser.add_argument('--shape', type=int, nargs='+', default=[1, 3, 256, 192],
                         help='shape of the example input')
     parser.add_argument('--keep', nargs='*', default=[], help='modules or parameters left whole')
@@ -24,9 +25,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = load_tool_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     model = MODELS.build(cfg.model)
     graph = analyze(model, torch.randn(args.shape), keep=args.keep)

@@ -10,7 +10,6 @@ import razor_ext  # noqa: F401  repairs of upstream come before its import
 # isort: split
 import torch
 from mmengine import MessageHub
-from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 from mmrazor.implementations.pruning.group_fisher import algorithm as upstream_algorithm
@@ -22,6 +21,7 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from razor_ext.deploy.latency import Spread, interleave, speedups
+from razor_ext.engine import load_tool_config
 
 INTERVAL = 10
 
@@ -78,7 +78,7 @@ def training(model: nn.Module, data: dict, hub: MessageHub,
 def main() -> None:
     """Print the ratios."""
     args = parse_args()
-    cfg = Config.fromfile(args.config)
+    cfg = load_tool_config(args.config)
     init_default_scope('mmrazor')
     hub = MessageHub.get_instance('throughput')
     hub.update_info('max_iters', 10**6)

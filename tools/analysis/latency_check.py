@@ -20,7 +20,7 @@ import razor_ext  # noqa: F401  (repairs upstream before it is imported)
 from razor_ext.deploy.checks import check_files
 from razor_ext.deploy.errors import DeployError
 from razor_ext.deploy.latency import Spread
-from razor_ext.engine import write_json
+from razor_ext.engine import load_tool_config, write_json
 from razor_ext.structure.latency import FLOAT, INTEGER, LatencyFileError
 
 
@@ -43,7 +43,7 @@ def main() -> None:
     """Draw structures, estimate, export, measure, compare."""
     args = parse_args()
     try:
-        check_files(deploy_config=args.deploy_cfg, config=args.config, model_config=args.model_cfg)
+        check_files(deploy_config=args.deploy_cfg)
         rows = compare(args)
     except (DeployError, LatencyFileError) as error:
         sys.exit(f'latency_check: {error}')
@@ -76,8 +76,8 @@ def compare(args: argparse.Namespace) -> list[dict]:
     from razor_ext.deploy.latency.speed import find_structure
     from razor_ext.pruning.latency import model_shapes
     from razor_ext.structure.latency import LatencyCost, LayerTimes
-    deploy_cfg, cfg, model_cfg = map(Config.fromfile,
-                                     (args.deploy_cfg, args.config, args.model_cfg))
+    deploy_cfg = Config.fromfile(args.deploy_cfg)
+    cfg, model_cfg = map(load_tool_config, (args.config, args.model_cfg))
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     cfg.model.architecture.init_cfg = None
     cfg.model.update(target=dict(kind='macs', ratio=0.5), quant=None)

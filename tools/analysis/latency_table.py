@@ -14,9 +14,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner  # noqa: F401  (registers the scopes)
 
 import razor_ext  # noqa: F401  (repairs upstream before it is imported)
-from razor_ext.deploy.checks import check_files
 from razor_ext.deploy.errors import DeployError
-from razor_ext.engine import write_json
+from razor_ext.engine import load_tool_config, write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,9 +38,7 @@ def main() -> None:
     """Analyse, measure, write."""
     args = parse_args()
     try:
-        check_files(config=args.config)
-        cfg = Config.fromfile(args.config)
-        cfg.merge_from_dict(args.cfg_options)
+        cfg = load_tool_config(args.config, args.cfg_options)
         if cfg.model.get('type') != 'GETA':
             raise DeployError(f'model of {args.config} is a {cfg.model.get("type")!r}; give the '
                               'config of a GETA run')

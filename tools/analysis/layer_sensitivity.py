@@ -13,14 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint
 from prettytable import PrettyTable
 from torch import nn
 
 import razor_ext  # noqa: F401  (repairs upstream, before anything of OpenMMLab is used)
-from razor_ext.engine import write_json
+from razor_ext.engine import load_tool_config, write_json
 from razor_ext.quantization import QuantConfig, calibrate, quantize_model, quantizer_handles
 from razor_ext.quantization.calibration import RANGE_METHODS
 from razor_ext.quantization.config import ACTIVATION_SCHEMES, GRANULARITIES
@@ -51,7 +50,7 @@ class Model:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
-        self.cfg = Config.fromfile(args.config)
+        self.cfg = load_tool_config(args.config)
         self.cfg.model['_scope_'] = self.cfg.default_scope
         init_default_scope(self.cfg.default_scope)
         loader = Runner.build_dataloader(self.cfg.train_dataloader, seed=0)

@@ -15,12 +15,12 @@ from collections import defaultdict
 from types import SimpleNamespace
 
 import torch
-from mmengine.hub import get_config
 from mmengine.registry import init_default_scope
 from torch import nn
 
 import razor_ext  # noqa: F401  (repairs upstream, before anything of OpenMMLab is used)
 from razor_ext.algorithms.geta import HESSO, QASSO, BitRange, GroupIndex, SparsityTarget, StagePlan
+from razor_ext.engine import load_tool_config
 from razor_ext.graph import analyze
 
 DEFAULT = 'mmpose::body_2d_keypoint/rtmpose/coco/rtmpose-s_8xb256-420e_coco-256x192.py'
@@ -28,7 +28,8 @@ DEFAULT = 'mmpose::body_2d_keypoint/rtmpose/coco/rtmpose-s_8xb256-420e_coco-256x
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('config', nargs='?', default=DEFAULT, help='config of a pose model')
+    parser.add_argument('config', nargs='?', default=DEFAULT,
+                        help='config of a pose model, a file or package::path')
     parser.add_argument('--optimizer', choices=('qasso', 'hesso'), default='qasso')
     parser.add_argument('--variant', choices=('adamw', 'adam', 'sgd'), default='adamw')
     parser.add_argument('--implementation', choices=('auto', 'foreach', 'fused'), default='auto')
@@ -48,7 +49,7 @@ def build(config: str, device: str) -> tuple[nn.Module, dict]:
     from mmpose.registry import MODELS
     from mmpose.utils import register_all_modules
     register_all_modules()
-    cfg = get_config(config)
+    cfg = load_tool_config(config)
     init_default_scope('mmpose')
     cfg.model.backbone.init_cfg = None
     width, height = cfg.codec.input_size
