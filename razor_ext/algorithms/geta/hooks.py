@@ -45,6 +45,8 @@ class GETACalibrationHook(CalibrationHook):
     was calibrated (a new run) or not (a resumed one).
     """
 
+    of_compression = True
+
     def before_train(self, runner: Runner) -> None:
         """Calibrate, if anything is quantized."""
         if algorithm_of(runner).quant_config is not None:
@@ -71,6 +73,8 @@ class GETAHook(Hook):
     Args:
         interval: iterations between two reports.
     """
+
+    of_compression = True
 
     # After EMAHook, before checkpoints are saved.
     priority = 'BELOW_NORMAL'

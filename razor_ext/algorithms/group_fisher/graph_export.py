@@ -40,6 +40,8 @@ class GroupFisherExportHook(Hook):
     Of an averaged model (EMA) where there is one, as in the checkpoints.
     """
 
+    of_compression = True
+
     # After ResourceInfoHook, which fails if a threshold was missed.
     priority = 'BELOW_NORMAL'
 
