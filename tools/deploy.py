@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from pathlib import Path
 
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
@@ -11,16 +12,20 @@ from mmengine.logging import MMLogger
 import razor_ext  # noqa: F401  (repairs upstream before it is imported)
 from razor_ext.deploy.checks import check_files
 from razor_ext.deploy.errors import AuditError, DeployError, ParityError
+from razor_ext.engine import UnreadKeyError, check_config
+from razor_ext.graph import GraphError
 from razor_ext.quantization import QuantFileError
-from razor_ext.structure import SubnetError
+from razor_ext.structure import SubnetError, load_compressed
+from razor_ext.structure.rebuild import UnprunedError
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line, MMDeploy's own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('deploy_cfg', help='deploy config, e.g. of configs/deploy')
-    parser.add_argument('model_cfg', help='config of the dense or compressed model')
-    parser.add_argument('checkpoint', help='weights of that model')
+    parser.add_argument('model', nargs='+', metavar='MODEL',
+                        help='the compressed folder of a run, or its work directory; or the config '
+                        'of a dense or compressed model, and its checkpoint')
     parser.add_argument('img', help='image to trace the model with')
     parser.add_argument('--test-img', nargs='+', default=(), metavar='IMG',
                         help='images to compare the exported model with torch on (default: IMG)')
@@ -36,7 +41,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--rounds', type=int, default=30,
                         help='runs of the latency measurement, 0 for none (default: 30)')
     parser.add_argument('--quant', metavar='QUANT_JSON',
-                        help='quant.json of the run: deploy integers')
+                        help='quant.json of the run: deploy integers (default: that of the folder)')
     parser.add_argument('--pack-int4', action='store_true',
                         help='with --quant: store weights of 4 bits and fewer two to a byte '
                         '(opset 21); same results, same speed, smaller file')
@@ -58,7 +63,41 @@ def parse_args() -> argparse.Namespace:
                         help="leave the conversion of the ONNX file to the backend's machine")
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
                         help='changes to the model config, key=value')
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
+
+
+def load_model(paths: list[str], options: dict) -> tuple[Config, str, str | None]:
+    """Load what is to be deployed.
+
+    Args:
+        paths: a compressed folder, or a model config and a checkpoint.
+        options: changes to the config.
+
+    Returns:
+        The config of the model, its checkpoint, and the quant.json of the folder, if any.
+
+    Raises:
+        DeployError: there are more or fewer paths, or one does not exist.
+        SubnetError: the folder cannot be read.
+        UnreadKeyError: nothing reads an option.
+    """
+    if len(paths) == 1:
+        if not Path(paths[0]).is_dir():
+            raise DeployError(f'{paths[0]!r} is no folder; give the compressed folder of a run, or '
+                              'a model config and a checkpoint')
+        folder = load_compressed(paths[0])
+        # A deployed model is built as floats; its integers are written into the exported file.
+        config = folder.run_config(quant=None, checkpoint=None)
+        checkpoint, quant = folder.checkpoint_path, folder.quant_path
+    elif len(paths) == 2:
+        check_files(model_config=paths[0])
+        config, checkpoint, quant = Config.fromfile(paths[0]), paths[1], None
+    else:
+        raise DeployError(f'{len(paths)} paths name the model; give DEPLOY_CFG FOLDER IMG, or '
+                          'DEPLOY_CFG MODEL_CFG CHECKPOINT IMG')
+    check_config(config, config, options)
+    config.merge_from_dict(options)
+    return config, str(checkpoint), None if quant is None else str(quant)
 
 
 def main() -> None:
@@ -66,20 +105,20 @@ def main() -> None:
     args = parse_args()
     MMLogger.get_instance('deploy', log_level=args.log_level)
     try:
-        check_files(deploy_config=args.deploy_cfg, model_config=args.model_cfg)
+        check_files(deploy_config=args.deploy_cfg)
         deploy_cfg = Config.fromfile(args.deploy_cfg)
-        model_cfg = Config.fromfile(args.model_cfg)
-        model_cfg.merge_from_dict(args.cfg_options)
+        model_cfg, checkpoint, quant = load_model(args.model, args.cfg_options)
         from razor_ext.deploy.pipeline import DeployOptions, deploy
         options = DeployOptions(
             test_images=args.test_img, work_dir=args.work_dir, device=args.device,
             dump_info=args.dump_info, show=args.show, parity_threshold=args.parity_threshold,
-            rounds=args.rounds, quant=args.quant, pack_int4=args.pack_int4,
+            rounds=args.rounds, quant=args.quant or quant, pack_int4=args.pack_int4,
             calibration_images=args.calib_img,
             calibration_config=args.calib_dataset_cfg, parent=args.parent, test=args.test,
             compare_static=args.compare_static, force=args.force, onnx_only=args.onnx_only)
-        deploy(deploy_cfg, model_cfg, args.checkpoint, args.img, options)
-    except (AuditError, DeployError, ParityError, QuantFileError, SubnetError) as error:
+        deploy(deploy_cfg, model_cfg, checkpoint, args.img, options)
+    except (AuditError, DeployError, GraphError, ParityError, QuantFileError, SubnetError,
+            UnprunedError, UnreadKeyError) as error:
         sys.exit(f'deploy: {error}')
 
 

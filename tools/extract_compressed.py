@@ -17,7 +17,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config of the pruning or finetune run')
     parser.add_argument('checkpoint', help='one of its checkpoints')
     parser.add_argument('--out', required=True,
-                        help='folder for fix_subnet.json, quant.json and compressed.pth')
+                        help='the compressed folder to write, as a run leaves it')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction,
                         help='override settings of the config, key=value')
     return parser.parse_args()

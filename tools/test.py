@@ -1,31 +1,66 @@
-"""Evaluate a checkpoint on the test set of a config."""
+"""Evaluate a checkpoint, or the compressed folder of a run, on the test set of a config."""
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from mmengine.config import Config
+
 import razor_ext  # noqa: F401  repairs of upstream come before its import
-from razor_ext.engine import write_json
+from razor_ext.engine import check_config, write_json
 from razor_ext.engine.launch import add_common_arguments, build_runner, leave_group, load_config
+from razor_ext.structure import load_compressed
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line; the options are those of MMPose's tools/test.py."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_common_arguments(parser)
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', nargs='?',
+                        help='checkpoint file; not needed where `config` is the compressed folder '
+                        'of a run, or its work directory')
     parser.add_argument('--out', help='the file to save metric results, JSON')
     parser.add_argument('--dump', help='the .pkl file to dump predictions for offline evaluation')
     return parser.parse_args()
 
 
+def load(args: argparse.Namespace) -> Config:
+    """Load the config of a command line, or that of a compressed folder.
+
+    Args:
+        args: parsed command line.
+
+    Raises:
+        FileNotFoundError: config or checkpoint does not exist.
+        SubnetError: the folder cannot be read.
+        ValueError: no checkpoint is given for a config.
+    """
+    if args.checkpoint is not None and '://' not in args.checkpoint \
+            and not Path(args.checkpoint).is_file():
+        raise FileNotFoundError(f'checkpoint {args.checkpoint!r} does not exist')
+    if not Path(args.config).is_dir():
+        if args.checkpoint is None:
+            raise ValueError(f'give the checkpoint to test {args.config!r} with, or the compressed '
+                             'folder of a run alone')
+        cfg = load_config(args)
+    else:
+        folder = load_compressed(args.config)
+        # With another checkpoint of the run, the Runner loads the weights.
+        model = folder.run_config(**({} if args.checkpoint is None else {'checkpoint': None})).model
+        options, args.cfg_options = args.cfg_options, None
+        args.config = folder.config.filename
+        cfg = load_config(args, extra_keys=tuple(folder.config))
+        cfg.model = model
+        check_config(cfg, folder.config, options)
+        cfg.merge_from_dict(options or {})
+    cfg.load_from = args.checkpoint
+    return cfg
+
+
 def main() -> None:
     """Run the evaluation that the command line asks for."""
     args = parse_args()
-    if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
-        raise FileNotFoundError(f'checkpoint {args.checkpoint!r} does not exist')
-    cfg = load_config(args)
-    cfg.load_from = args.checkpoint
+    cfg = load(args)
     if args.dump is not None:
         if Path(args.dump).suffix not in ('.pkl', '.pickle'):
             raise ValueError(f'--dump needs a .pkl file, got {args.dump!r}')

@@ -47,6 +47,7 @@ class PruningHook(Hook):
             of it would only train on.
     """
 
+    of_compression = True
     # After EMAHook, before checkpoints are saved.
     priority = 'BELOW_NORMAL'
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
+from mmrazor.registry import HOOKS
 
 from .folder import ANALYSIS_KEY, load_compressed
 
@@ -19,8 +20,9 @@ def dense_config(cfg: Config) -> Config:
             function has returned is returned as it is.
 
     Returns:
-        A copy that loads by itself. It imports razor_ext, loads no weights of the dense model, and
-        its key `compression` says how that is analysed: `demo_input` and `keep`.
+        A copy that loads by itself. It imports razor_ext, loads no weights of the dense model, has
+        no hooks of compression (their class says `of_compression = True`), and its key
+        `compression` says how the dense model is analysed: `demo_input` and `keep`.
 
     Raises:
         ValueError: `model` is no config, or that of no compression run.
@@ -46,6 +48,7 @@ def dense_config(cfg: Config) -> Config:
     dense.load_from, dense.resume = None, False
     dense[ANALYSIS_KEY] = dict(demo_input=_plain(analysis.get('demo_input')),
                                keep=list(analysis.get('keep') or ()))
+    _drop_hooks(dense)
     imports = dense.get('custom_imports') or {}
     names = imports.get('imports', [])
     names = [names] if isinstance(names, str) else names
@@ -67,6 +70,21 @@ def _analysis(model: Mapping) -> dict[str, Any]:
         found.update({key: place[key] for key in ('demo_input', 'keep')
                       if place.get(key) is not None})
     return found
+
+
+def _drop_hooks(config: Config) -> None:
+    """Take the hooks of compression out of a config: they refuse a model that is finished."""
+    if config.get('custom_hooks'):
+        config.custom_hooks = [hook for hook in config.custom_hooks if not _of_compression(hook)]
+    for name, hook in (config.get('default_hooks') or {}).items():
+        if _of_compression(hook):
+            config.default_hooks[name] = None
+
+
+def _of_compression(hook: Any) -> bool:
+    kind = hook.get('type') if isinstance(hook, Mapping) else type(hook)
+    kind = HOOKS.get(kind) if isinstance(kind, str) else kind
+    return getattr(kind, 'of_compression', False)
 
 
 def _plain(value: Any) -> Any:

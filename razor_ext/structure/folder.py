@@ -8,6 +8,7 @@
 """
 from __future__ import annotations
 
+import copy
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,20 @@ class CompressedFolder:
         scope = self.config.get('default_scope')
         model = self.config.model
         return model if scope is None else ConfigDict({'_scope_': scope, **model})
+
+    def run_config(self, **arguments: Any) -> Config:
+        """Return the run's config with the compressed model in the place of the dense one.
+
+        Args:
+            **arguments: of `CompressedModel`.
+
+        Raises:
+            SubnetError: the folder has no config.
+        """
+        architecture, config = self.architecture(), copy.deepcopy(self.config)
+        config.model = dict(_scope_='mmrazor', type='CompressedModel', compressed=str(self.path),
+                            architecture=copy.deepcopy(architecture), **arguments)
+        return config
 
     def check_model(self, model: nn.Module) -> None:
         """Refuse a dense model that is not the one whose units the folder holds.

@@ -33,6 +33,7 @@ class CompressedModelHook(Hook):
     """
 
     priority = 'BELOW_NORMAL'
+    of_compression = True
 
     def __init__(self) -> None:
         self._config: Config | None = None

@@ -1,7 +1,7 @@
 """Channel units of our graph in MMRazor's own terms."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,8 @@ from torch import nn
 
 from razor_ext.graph import ChannelGraph, ChannelUnit, analyze
 from razor_ext.graph.fixers import find_fixer, fix_conv_module
+
+from .demo_input import build_demo_input
 
 _LAYERS = (nn.modules.conv._ConvNd, nn.Linear, nn.modules.batchnorm._BatchNorm)
 Span = tuple  # (start, end)
@@ -111,19 +113,19 @@ class GraphChannelAnalyzer(ChannelAnalyzer):
     """Finds MMRazor's units with our graph; pass an instance as a mutator's `parse_cfg`.
 
     Args:
-        demo_input: Shape of the example input.
+        demo_input: Makes the example input: a shape, a config, or None for the model's default.
         keep: Modules or parameters that stay whole.
     """
 
-    def __init__(self, demo_input: Sequence[int] = (1, 3, 224, 224), keep: Sequence[str] = ()):
-        self.demo_input = tuple(demo_input)
+    def __init__(self, demo_input: Sequence[int] | Mapping | None = None,
+                 keep: Sequence[str] = ()) -> None:
+        self.demo_input = build_demo_input(demo_input)
         self.keep = tuple(keep)
         self.skipped: dict[str, str] = {}
 
     def analyze(self, model: nn.Module) -> dict[str, dict[str, Any]]:
         """Return unit configs; `skipped` then holds the units MMRazor cannot take."""
-        device = next(model.parameters()).device
-        graph = analyze(model, torch.zeros(self.demo_input, device=device), keep=self.keep)
+        graph = analyze(model, self.demo_input.get_data(model), keep=self.keep)
         configs, self.skipped = unit_configs(graph, model)
         return configs
 

@@ -122,7 +122,13 @@ def test_the_config_is_that_of_the_dense_model_and_loads_by_itself(tmp_path: Pat
     inner = dict(type='mmrazor.GETA', architecture=architecture,
                  mutator=dict(type='GETAMutator', demo_input=SHAPE, keep=['head.mlp']))
     config = run_config(type='SingleTeacherDistill', architecture=inner, demo_input=None)
+    config.custom_hooks = [dict(type='mmrazor.CompressedModelHook'), dict(type='EMAHook')]
+    config.default_hooks = dict(timer=dict(type='IterTimerHook'),
+                                files=dict(type='mmrazor.CompressedModelHook'))
     dense = dense_config(config)
+    assert [hook.type for hook in dense.custom_hooks] == ['EMAHook']
+    assert dense.default_hooks == dict(timer=dict(type='IterTimerHook'), files=None)
+    assert len(config.custom_hooks) == 2 and config.default_hooks.files is not None
     dense.dump(tmp_path / 'config.py')
     loaded = Config.fromfile(tmp_path / 'config.py')
     assert loaded.model.type == 'TopdownPoseEstimator' and loaded.train_cfg.max_epochs == 3

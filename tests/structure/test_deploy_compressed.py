@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import json
+import runpy
+import sys
 from pathlib import Path
 
 import cv2
@@ -13,7 +15,9 @@ from mmengine.hub import get_config
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS, DefaultScope
 
+from razor_ext.compat import safe_load
 from razor_ext.deploy.pipeline import DeployOptions, deploy
+from razor_ext.graph import GraphError
 from razor_ext.quantization import (
     QuantConfig,
     calibrate,
@@ -22,8 +26,9 @@ from razor_ext.quantization import (
     quantizer_handles,
     save_quant,
 )
-from razor_ext.structure import SubnetError, dump_subnet
+from razor_ext.structure import SubnetError, dump_subnet, rebuild, write_compressed
 from razor_ext.structure.model import pads_to
+from razor_ext.structure.rebuild import UnprunedError
 
 ROOT = Path(__file__).parents[2]
 DEPLOY_CONFIG = ROOT / 'configs/deploy/pose_simcc_onnxruntime_static-256x192.py'
@@ -98,6 +103,82 @@ def test_learned_integers_are_deployed(files: Path, tmp_path: Path) -> None:
     layers = json.loads((files / 'quant.json').read_text())['layers']
     assert len(report['quantization']['integer_layers']) > len(layers) // 2
     assert report['onnx']['bytes'] < report['float']['bytes'] / 2
+
+
+def command_line(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, 'argv', ['deploy', str(DEPLOY_CONFIG), *map(str, arguments)])
+    runpy.run_path(str(ROOT / 'tools' / 'deploy.py'), run_name='__main__')
+
+
+@pytest.fixture(scope='module')
+def run_dir(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A work directory with the compressed folder of the same model."""
+    work_dir = tmp_path_factory.mktemp('run')
+    config = model_config(str(files / 'fix_subnet.json'))
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        model = MODELS.build({**config.model, 'quant': str(files / 'quant.json'),
+                              'checkpoint': str(files / 'compressed.pth')})
+    record = model.compression_record
+    write_compressed(model, record.structure, work_dir / 'compressed', record.infos,
+                     config=config, units=record.units)
+    return work_dir
+
+
+def test_a_folder_is_all_that_deployment_needs(
+        files: Path, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same file as from config, checkpoint and quant.json, without analysis."""
+    report = deployed(files, tmp_path / 'old', quant=str(files / 'quant.json'))
+    monkeypatch.setattr(rebuild, 'analyze', None)
+    command_line(monkeypatch, run_dir, files / '0.png', '--work-dir', tmp_path / 'new',
+                 '--rounds', '0')
+    found = json.loads((tmp_path / 'new' / 'report.json').read_text())
+    assert found['quantization'] == report['quantization'] and found['onnx'] == report['onnx']
+    for name in ('end2end.onnx', 'end2end_float.onnx'):
+        assert (tmp_path / 'new' / name).stat().st_size == \
+            (tmp_path / 'old' / name).stat().st_size
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (('nowhere', 'IMAGE'), "deploy: 'nowhere' is no folder; give the compressed folder"),
+    (('FILES/..', 'IMAGE'), 'is no compressed folder'),
+    (('a', 'b', 'c', 'IMAGE'), 'deploy: 3 paths name the model'),
+    (('FOLDER', 'IMAGE', '--cfg-options', 'modle.divisor=2'),
+     "nothing reads the key 'modle'; did you mean 'model'"),
+    (('FOLDER', 'IMAGE', '--cfg-options', 'model.divisor=2'), 'divisor=2 pads the layers')])
+def test_the_command_line_names_what_does_not_fit(
+        files: Path, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        arguments: tuple, message: str) -> None:
+    places = {'IMAGE': files / '0.png', 'FOLDER': run_dir, 'FILES/..': tmp_path}
+    with pytest.raises(SystemExit, match=message):
+        command_line(monkeypatch, *(places.get(part, part) for part in arguments))
+
+
+@pytest.mark.parametrize('error', [GraphError, UnprunedError])
+def test_errors_of_the_model_end_in_one_line(files: Path, run_dir: Path, error: type,
+                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> None:
+        raise error('the model says no')
+
+    monkeypatch.setattr('razor_ext.deploy.pipeline.deploy', fail)
+    with pytest.raises(SystemExit, match='deploy: the model says no'):
+        command_line(monkeypatch, run_dir, files / '0.png')
+
+
+def test_a_folder_is_all_that_testing_needs(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = runpy.run_path(str(ROOT / 'tools' / 'test.py'))
+    monkeypatch.setattr(sys, 'argv', ['test', str(run_dir), '--cfg-options',
+                                      'model.architecture.test_cfg.flip_test=False'])
+    monkeypatch.setattr(rebuild, 'analyze', None)
+    config = tool['load'](tool['parse_args']())
+    assert config.load_from is None and config.test_dataloader.dataset.type == 'CocoDataset'
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        model = MODELS.build(config.model)
+    assert not model.test_cfg.flip_test
+    weights = safe_load(run_dir / 'compressed' / 'compressed.pth')['state_dict']
+    assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
+    monkeypatch.setattr(sys, 'argv', ['test', str(DEPLOY_CONFIG)])
+    with pytest.raises(ValueError, match='give the checkpoint to test'):
+        tool['load'](tool['parse_args']())
 
 
 def test_padding_a_model_that_takes_no_image_is_refused() -> None:

@@ -19,6 +19,8 @@ class GETACalibrationHook(CalibrationHook):
     was calibrated (a new run) or not (a resumed one).
     """
 
+    of_compression = True
+
     def before_train(self, runner: Runner) -> None:
         """Calibrate, if anything is quantized."""
         if algorithm_of(runner).quantizes:

@@ -41,6 +41,8 @@ class PruningStructureHook(Hook):
         interval: how often.
     """
 
+    of_compression = True
+
     def __init__(self, by_epoch: bool = True, interval: int = 1) -> None:
         self.by_epoch = by_epoch
         self.interval = interval
@@ -107,6 +109,8 @@ class ResourceInfoHook(Hook):
         save_ckpt_thr: shares of the dense model at which a checkpoint is saved.
         early_stop: whether the run ends, after its epoch, once all are saved.
     """
+
+    of_compression = True
 
     def __init__(self,
                  demo_input: BaseDemoInput | dict | None = None,
