@@ -14,8 +14,9 @@ the family's packages are installed:
     FAMILY = Family(name='toy', modules=('toy_family.models', 'toy_family.fixers'),
                     demo_inputs={'toy_family.models.ToyRegressor': (1, 3, 16, 16)})
 
-`toy_family/__init__.py` should not import it: where `toy_family` is imported before `razor_ext`,
-it would be read half imported.
+`toy_family/__init__.py` begins with `import razor_ext` and imports none of these modules before.
+Otherwise, where `toy_family` is imported first, its modules import `razor_ext`, which imports the
+family while they are half imported.
 
 Entry points are read from the metadata of the installed distribution. A source tree that is used
 without installing it, or was updated since, has none or old ones: a warning and
