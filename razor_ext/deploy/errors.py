@@ -1,4 +1,4 @@
-"""What can go wrong with a deployment; every message names the value and the way out."""
+"""What can go wrong with a deployment; every message names the value and what to do."""
 from __future__ import annotations
 
 from razor_ext.engine.errors import DeployError
