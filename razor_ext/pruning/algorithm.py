@@ -1,6 +1,7 @@
 """What every pruning algorithm over the dependency graph is."""
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,11 +12,11 @@ from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
 from razor_ext.quantization import QuantizedLayerInfo
+from razor_ext.structure.rebuild import UnprunedError, read_checkpoint
 
 from .chooser import Divisor
 from .distillation import DistilledAlgorithm
 from .export import Compressed, compress, finished_copy
-from .extract import load_run
 from .mutator import GraphMutator
 from .target_config import build_target, check_target_config
 from .targets import Target
@@ -199,21 +200,44 @@ class PruningAlgorithm(DistilledAlgorithm):
         """
         model = finished_copy(self.architecture,
                               None if average is None else average.architecture)
-        return compress(self, model, self.check(model))
+        return compress(model, self.mutator, self.check(model), self.quant_infos)
 
     def load_run(self, checkpoint: str) -> None:
-        """Load a checkpoint of a run of this algorithm.
+        """Load a checkpoint of a run of this algorithm, which is freshly built.
 
         Raises:
+            FileNotFoundError: it does not exist.
             ValueError: it is of another model.
             UnprunedError: nothing is pruned in it.
         """
-        load_run(self, checkpoint)
+        state = self.run_state(read_checkpoint(checkpoint))
+        own = {key: value for key, value in self.state_dict().items()
+               if key.startswith(('architecture.', 'masks.'))}
+        missing = sorted(set(own) - set(state))
+        wrong = sorted(key for key in own
+                       if key in state and state[key].shape != own[key].shape)
+        if missing or wrong:
+            raise ValueError(f'checkpoint {checkpoint!r} is not of the pruning run of this config: '
+                             f'{len(missing)} keys are missing (first: '
+                             f'{next(iter(missing), None)!r}), {len(wrong)} of another shape '
+                             f'(first: {next(iter(wrong), None)!r})')
+        self.load_state_dict(state, strict=False)
+        if self.target_cfg is not None and not self.pruned_channels(self.architecture).any():
+            raise UnprunedError(f'checkpoint {checkpoint!r} holds no pruned channel: nothing was '
+                                'pruned yet. Take one from the end of the pruning run')
 
     def run_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the entries of a checkpoint that a finished run consists of."""
-        own = [key for key in self.state_dict() if key.startswith('architecture.')]
-        return {key: state[key] for key in own if key in state}
+        own = self.state_dict()
+        return state_subset(state, [key for key in own if key.startswith('architecture.')])
+
+
+def state_subset(state: Mapping[str, Tensor], keys: Sequence[str]) -> dict[str, Tensor]:
+    """Return entries of a state dict, with the versions of its layout."""
+    subset = OrderedDict((key, state[key]) for key in keys if key in state)
+    if hasattr(state, '_metadata'):
+        subset._metadata = state._metadata
+    return subset
 
 
 def _with_checkpoint(architecture: BaseModel | dict, checkpoint: str | None) -> BaseModel | dict:

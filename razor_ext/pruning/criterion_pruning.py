@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
-from .algorithm import PruningAlgorithm
+from .algorithm import PruningAlgorithm, state_subset
 from .criterion import Criterion
 from .masks import ChannelMasks
 from .schedule import PruneSchedule
@@ -165,7 +165,7 @@ class CriterionPruning(PruningAlgorithm):
 
     def run_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return weights, masks and statistics; see the base class."""
-        return {key: value for key, value in state.items() if key in self.state_dict()}
+        return state_subset(state, list(self.state_dict()))
 
 
 def _hold_loaded(algorithm: CriterionPruning, incompatible: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mmengine.config import Config
 from torch import Tensor, nn
@@ -20,8 +20,7 @@ from razor_ext.quantization import (
 from razor_ext.structure.export import write_compressed
 from razor_ext.structure.slicing import slice_quantized, static_copy
 
-if TYPE_CHECKING:
-    from .algorithm import PruningAlgorithm
+from .mutator import GraphMutator
 
 
 @dataclass(frozen=True)
@@ -72,25 +71,28 @@ def finished_copy(architecture: nn.Module, average: nn.Module | None = None) -> 
     return model.eval()
 
 
-def compress(algorithm: PruningAlgorithm, model: nn.Module, pruned: Tensor) -> Compressed:
+def compress(model: nn.Module, mutator: GraphMutator, pruned: Tensor,
+             infos: list[QuantizedLayerInfo]) -> Compressed:
     """Slice the pruned channels away and fix the bit widths.
 
     Args:
-        algorithm: the algorithm.
-        model: a copy of its architecture with the final weights; its bit widths are fixed.
+        model: a copy of an algorithm's architecture with the final weights; its bit widths are
+            fixed.
+        mutator: its units.
         pruned: Bool [C], the pruned channels.
+        infos: what is quantized and why not; empty for a float model.
 
     Raises:
         SliceError: the sliced model would not be the masked one.
     """
-    graph, index = algorithm.mutator.graph, algorithm.mutator.channel_index(model)
-    keep = index.keep_masks(pruned)
-    data = algorithm.mutator.demo_data(model)
+    graph = mutator.graph
+    keep = mutator.channel_index(model).keep_masks(pruned)
+    data = mutator.demo_data(model)
     structure = static_copy(model)
     remove_quantizers(structure)
     slice_model(structure, graph, keep)  # proves this very choice on the float model
-    if algorithm.quant_infos:
+    if infos:
         fix_bits(model)
     sliced = slice_quantized(model, graph, keep).eval()
     return Compressed(sliced, {name: int(mask.sum()) for name, mask in keep.items()},
-                      algorithm.quant_infos, data, graph.units)
+                      infos, data, graph.units)

@@ -3,14 +3,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
+
+from torch import nn
 
 from .costs import StructureCosts
 from .latency import latency_cost
+from .mutator import GraphMutator
 from .targets import CostTarget, SparsityTarget, Target
 
-if TYPE_CHECKING:
-    from .algorithm import PruningAlgorithm
+
+class Costed(Protocol):
+    """What a target needs to know of an algorithm."""
+
+    architecture: nn.Module
+    mutator: GraphMutator
+
+    def most_bits(self) -> dict[str, dict[str, float]]:
+        """Return the most bits of the quantized sides of each layer."""
+
 
 #: Arguments of CostTarget that a config may give.
 _COST_OPTIONS = ('per_cost', 'give_back', 'uniform')
@@ -25,30 +36,30 @@ class TargetKind:
         options: what `target` takes besides `kind` and `ratio`.
     """
 
-    build: Callable[[PruningAlgorithm, float, dict[str, Any]], Target]
+    build: Callable[[Costed, float, dict[str, Any]], Target]
     options: tuple[str, ...] = _COST_OPTIONS
 
 
-def _sparsity(algorithm: PruningAlgorithm, ratio: float, options: dict[str, Any]) -> Target:
+def _sparsity(algorithm: Costed, ratio: float, options: dict[str, Any]) -> Target:
     return SparsityTarget(ratio, **options)
 
 
-def _macs(algorithm: PruningAlgorithm, ratio: float, options: dict[str, Any]) -> Target:
+def _macs(algorithm: Costed, ratio: float, options: dict[str, Any]) -> Target:
     return CostTarget(ratio, algorithm.mutator.graph.macs, **options)
 
 
-def _params(algorithm: PruningAlgorithm, ratio: float, options: dict[str, Any]) -> Target:
+def _params(algorithm: Costed, ratio: float, options: dict[str, Any]) -> Target:
     return CostTarget(ratio, algorithm.mutator.graph.params, **options)
 
 
-def _bops(algorithm: PruningAlgorithm, ratio: float, options: dict[str, Any]) -> Target:
+def _bops(algorithm: Costed, ratio: float, options: dict[str, Any]) -> Target:
     costs = StructureCosts(algorithm.architecture, algorithm.mutator)
     bits = algorithm.most_bits()
     return CostTarget(ratio, lambda structure: costs.summary(structure, bits)['bops'],
                       reference=algorithm.mutator.graph.total_macs * 1024., **options)
 
 
-def _latency(algorithm: PruningAlgorithm, ratio: float, options: dict[str, Any]) -> Target:
+def _latency(algorithm: Costed, ratio: float, options: dict[str, Any]) -> Target:
     table = options.pop('table')
     cost, reference = latency_cost(algorithm.architecture, algorithm.mutator, table,
                                    algorithm.most_bits())
@@ -88,7 +99,7 @@ def check_target_config(target: Mapping[str, Any] | None, quantized: bool) -> No
                          "1024; set quant, or kind='macs'")
 
 
-def build_target(algorithm: PruningAlgorithm, target: Mapping[str, Any] | None,
+def build_target(algorithm: Costed, target: Mapping[str, Any] | None,
                  defaults: Mapping[str, Any]) -> Target | None:
     """Make the target of an algorithm.
 

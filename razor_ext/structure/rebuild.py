@@ -17,7 +17,7 @@ from .demo_input import build_demo_input
 from .fix_subnet import SubnetError, check_subnet
 
 __all__ = ['UnprunedError', 'build_demo_input', 'find_units', 'load_sliced', 'load_state',
-           'read_state', 'slice_structure']
+           'read_checkpoint', 'read_state', 'slice_structure']
 
 
 class UnprunedError(RuntimeError):
@@ -61,8 +61,8 @@ def slice_structure(model: nn.Module, structure: Mapping[str, int],
         for unit in units if unit.name in structure})
 
 
-def read_state(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
-    """Read the weights of a checkpoint; those of a distilled run lie under `architecture`.
+def read_checkpoint(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
+    """Read the state dict of a checkpoint.
 
     Raises:
         FileNotFoundError: the file does not exist.
@@ -83,6 +83,17 @@ def read_state(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
     state = content.get('state_dict', content) if isinstance(content, Mapping) else None
     if not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f'checkpoint {path!r} holds no `state_dict` of tensors')
+    return state
+
+
+def read_state(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
+    """Read the weights of a checkpoint; those of a distilled run lie under `architecture`.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        ValueError: it holds no state dict.
+    """
+    state = read_checkpoint(checkpoint)
     inner = _strip(state, 'architecture.')
     if not inner:
         return state

@@ -1,6 +1,7 @@
 """GroupFisher over the dependency graph."""
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,7 +52,10 @@ class GroupFisher(CriterionPruning):
 
     def run_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return weights, masks and statistics, of checkpoints of former versions too."""
-        return super().run_state({**state, **upgraded_state(state)})
+        upgraded = OrderedDict(state, **upgraded_state(state))
+        if hasattr(state, '_metadata'):
+            upgraded._metadata = state._metadata
+        return super().run_state(upgraded)
 
 
 def upgraded_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

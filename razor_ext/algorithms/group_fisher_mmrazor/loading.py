@@ -2,19 +2,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mmengine.runner import CheckpointLoader
+from mmrazor.models.algorithms.base import BaseAlgorithm
 from mmrazor.structures.subnet.fix_subnet import export_fix_subnet, load_fix_subnet
 from torch import nn
 
 from razor_ext.structure.rebuild import UnprunedError
 
-if TYPE_CHECKING:
-    from .algorithm import GroupFisherAlgorithm
 
-
-def load_pruned_weights(algorithm: GroupFisherAlgorithm) -> None:
+def load_pruned_weights(algorithm: BaseAlgorithm) -> None:
     """Load the checkpoint of a pruning run, masks included, from the algorithm's init_cfg.
 
     Args:
