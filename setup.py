@@ -58,6 +58,12 @@ if __name__ == '__main__':
         python_requires='>=3.9',
         packages=find_packages(include=['razor_ext', 'razor_ext.*']),
         include_package_data=True,
+        entry_points={
+            'razor_ext.families': [
+                'gait = razor_ext.gait.family:FAMILY',
+                'pose = razor_ext.pose.family:FAMILY',
+            ],
+        },
         install_requires=requirements('runtime'),
         extras_require={
             'all': requirements('runtime') + tests + optional,

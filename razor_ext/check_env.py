@@ -1,4 +1,4 @@
-"""Print what is installed, what of it was repaired and what is missing.
+"""Print what is installed, what of it was repaired, the model families, and what is missing.
 
 Run as ``python -m razor_ext.check_env``. Exits with 1 if something required is missing or
 unsuitable.
@@ -19,6 +19,11 @@ from rich.table import Table
 
 from razor_ext import __version__, compat
 from razor_ext.compat.repair import NOT_IMPORTABLE
+
+if compat.is_usable('mmengine'):
+    from razor_ext.engine import families
+else:  # reported below; the families need it
+    families = None
 
 # Distributions that serve as well as the one required.
 ALTERNATIVES = {
@@ -158,6 +163,24 @@ def repair_table(repairs: tuple[compat.Repair, ...]) -> Table:
     return table
 
 
+def family_table(records: tuple[families.FamilyRecord, ...]) -> Table:
+    """Return the table of model families."""
+    table = Table(title='Model families')
+    for title in ('family', 'entry point', 'state', 'why'):
+        table.add_column(title, overflow='fold')
+    for one in records:
+        table.add_row(one.name, one.entry_point, one.state, one.detail)
+    return table
+
+
+def family_problems(records: tuple[families.FamilyRecord, ...]) -> list[str]:
+    """Return what is wrong with the families, other than packages that are missing."""
+    problems = [f'family {one.name} ({one.entry_point}) cannot be imported: {one.detail}; repair '
+                'or uninstall the distribution that declares it' for one in records
+                if one.state == families.BROKEN]
+    return problems + [families.STALE] * families.is_stale(families.find_entry_points())
+
+
 def main() -> int:
     """Print the tables; return the exit code."""
     console = Console()
@@ -170,6 +193,10 @@ def main() -> int:
                 if one.required and one.state in (MISSING, UNSUITABLE)]
     problems += [f'{one.package} cannot be imported: {one.detail}' for one in repairs
                  if one.state == NOT_IMPORTABLE]
+    if families is not None:
+        records = families.load_families()
+        console.print(family_table(records))
+        problems += family_problems(records)
     for problem in problems:
         console.print(f'[red]{problem}[/]', highlight=False)
     if problems:

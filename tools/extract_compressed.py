@@ -42,8 +42,7 @@ def format_table(costs: dict[str, dict[str, float]]) -> str:
 
 def main() -> None:
     """Extract, print and write; an input that does not fit ends it with one line."""
-    from razor_ext.algorithms.errors import TargetMissedError
-    from razor_ext.algorithms.extract import extract
+    from razor_ext.pruning import TargetMissedError, extract
     from razor_ext.structure.rebuild import UnprunedError
 
     args = parse_args()
@@ -52,11 +51,11 @@ def main() -> None:
         check_config(cfg, options=args.cfg_options)
         if args.cfg_options:
             cfg.merge_from_dict(args.cfg_options)
-        extracted = extract(cfg, args.checkpoint)
+        compressed, dense = extract(cfg, args.checkpoint)
     except (FileNotFoundError, TargetMissedError, UnprunedError, ValueError) as error:
         sys.exit(f'extract_compressed: {error}')
-    print(format_table(extracted.costs()))
-    extracted.write(args.out)
+    print(format_table(compressed.costs(dense)))
+    compressed.write(args.out, cfg)
     print(f'written to {args.out}')
 
 

@@ -1,5 +1,5 @@
 codebase_config = dict(
-    type='razor_ext', task='GaitRecognition', module=['razor_ext.deploy.gait_codebase'])
+    type='razor_ext', task='GaitRecognition', module=['razor_ext.gait.deploy.codebase'])
 backend_config = dict(type='onnxruntime')
 onnx_config = dict(
     type='onnx',

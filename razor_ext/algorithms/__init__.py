@@ -1,4 +1,4 @@
-"""Compression algorithms, registered in MMRazor's registries."""
-from . import geta, group_fisher
+"""Pruning algorithms, registered in MMRazor's registries."""
+from . import baselines, geta, group_fisher, group_fisher_mmrazor
 
-__all__ = ['geta', 'group_fisher']
+__all__ = ['baselines', 'geta', 'group_fisher', 'group_fisher_mmrazor']

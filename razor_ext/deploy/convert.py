@@ -22,6 +22,8 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
+from razor_ext.engine.families import import_deploy_modules
+
 from .backends import OWN_CONVERTERS, module_of
 from .checks import check_input_size, load_strictly
 from .errors import DeployError
@@ -48,6 +50,7 @@ class Conversion:
     portable: bool = False
 
     def __post_init__(self) -> None:
+        import_deploy_modules()
         ir_config = get_ir_config(self.deploy_cfg)
         if IR.get(ir_config['type']) is not IR.ONNX:
             raise DeployError(f'only ONNX is exported here, {self.deploy_cfg.filename} asks for '

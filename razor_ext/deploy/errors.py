@@ -1,9 +1,7 @@
 """What can go wrong with a deployment; every message names the value and the way out."""
 from __future__ import annotations
 
-
-class DeployError(ValueError):
-    """An input that cannot be deployed, or a result that must not be."""
+from razor_ext.engine.errors import DeployError
 
 
 class ParityError(RuntimeError):
@@ -12,3 +10,6 @@ class ParityError(RuntimeError):
 
 class AuditError(RuntimeError):
     """A layer that should run on integers does not."""
+
+
+__all__ = ['AuditError', 'DeployError', 'ParityError']

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from torch import nn
 
+from razor_ext.engine.families import find_sample
 from razor_ext.quantization import QuantConfig, calibrate, fix_bits, quantize_model
 from razor_ext.quantization.layers import quant_type_of
 
@@ -23,14 +23,6 @@ from .errors import DeployError
 from .grids import layer_grids
 from .qdq import insert_qdq
 from .quantized import layers_that_run
-
-#: Frames of a gait sequence.
-FRAMES = 30
-#: What MMDeploy's task takes as its input, by the name of the task.
-SAMPLES: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
-    'PoseDetection': lambda generator: generator.integers(0, 255, (64, 48, 3), np.uint8),
-    'GaitRecognition': lambda generator: generator.integers(0, 2, (FRAMES, 64, 64)).astype(
-        np.uint8) * 255}
 
 
 @dataclass(frozen=True)
@@ -68,10 +60,10 @@ def export_random(deploy_cfg: Config, config: Config, folder: Path, name: str,
         AuditError: If a layer is not on integers.
     """
     task_name = deploy_cfg.codebase_config.task
-    if task_name not in SAMPLES:
-        raise DeployError(f'no input is known for the task {task_name!r}, only for '
-                          f'{", ".join(SAMPLES)}')
-    sample = SAMPLES[task_name](np.random.default_rng(0))
+    sample = find_sample(task_name, np.random.default_rng(0))
+    if sample is None:
+        raise DeployError(f'no model family gives an input of the task {task_name!r}; add it to '
+                          'the `samples` of its Family')
     checkpoint = folder / f'{name}.pth'
     conversion = Conversion(copy.deepcopy(deploy_cfg), config, os.fspath(checkpoint))
     conversion.save_file = f'{name}_32.onnx'

@@ -130,7 +130,7 @@ def _structure(model_cfg: Config, deploy_cfg: Config, dense: RandomExport, share
                divisor: int, seed: int) -> dict[str, int]:
     model = copy.deepcopy(dense.model)
     wanted = model_cfg.model.architecture.get('tensor_output')
-    if wanted is not None:  # a gait model shows its embedding's channels in front of the logits
+    if wanted is not None:  # the output that pruning looks at, which may not be what is deployed
         model.tensor_output = wanted
     graph = analyze(model, {'inputs': dense.inputs, 'data_samples': None, 'mode': 'tensor'})
     return find_structure(graph, share, divisor, seed)

@@ -59,7 +59,7 @@ def load_config(args: argparse.Namespace, *, extra_keys: tuple[str, ...] = ()) -
         hook = cfg.get('default_hooks', {}).get('visualization')
         if hook is None:
             raise ValueError('--show and --show-dir need a visualization hook in default_hooks: '
-                             "visualization=dict(type='PoseVisualizationHook')")
+                             "visualization=dict(type=...)")
         hook.update(enable=True, show=args.show, out_dir=args.show_dir, interval=args.interval,
                     wait_time=args.wait_time)
     if args.cfg_options is not None:

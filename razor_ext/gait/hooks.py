@@ -8,8 +8,9 @@ from pathlib import Path
 from mmengine.dist import master_only
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+
+from razor_ext.registry import HOOKS, keep_root_names
 
 from .datasets import GaitDataset
 from .visualization import condition_rows, silhouette_strip, view_chart
@@ -54,3 +55,6 @@ class GaitVisualizationHook(Hook):
                 path = Path(runner.log_dir) / 'rank1_by_view.json'
                 path.with_suffix('.tmp').write_text(json.dumps(figures, indent=1))
                 os.replace(path.with_suffix('.tmp'), path)
+
+
+keep_root_names(__name__)

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 from .errors import GraphError, NothingToPruneError, ProofError, SliceError, TraceError
 from .fixers import Kept, register_fixer
-from .graph import ChannelGraph, FrozenEntry, analyze
-from .slicing import slice_model
+from .graph import ChannelGraph, FrozenEntry, analyze, slice_model
+from .slicing import slice_units
 from .units import ChannelUnit, UnitMember
 
 __all__ = ['ChannelGraph', 'ChannelUnit', 'FrozenEntry', 'GraphError', 'Kept',
            'NothingToPruneError', 'ProofError', 'SliceError', 'TraceError', 'UnitMember',
-           'analyze', 'register_fixer', 'slice_model']
+           'analyze', 'register_fixer', 'slice_model', 'slice_units']

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from .blocks import Block
 from .flow import Flow
 from .ids import Axis
-from .units import Block
 
 
 class Polynomial:

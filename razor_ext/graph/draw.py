@@ -2,16 +2,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from .data import GraphData
 
-def draw(graph: Any, path: str | Path) -> None:
+
+def draw(graph: GraphData, path: str | Path) -> None:
     """Draw which share of each unit's cost lies in which module, units from top to bottom.
 
     Args:
-        graph: A `ChannelGraph`.
+        graph: The graph.
         path: Where to write; `.svg` or `.png`.
     """
     path = Path(path)

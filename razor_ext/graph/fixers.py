@@ -1,7 +1,8 @@
-"""Mend the sizes that modules hold as Python attributes once their parameters are sliced.
+"""Correct the sizes that modules hold as Python attributes once their parameters are sliced.
 
 A fixer is keyed by module type and runs on every instance (of the type or a subclass) below which
-a parameter was sliced. Other rooms add theirs with `register_fixer`.
+a parameter was sliced. Here are those of PyTorch's layers, of mmcv's wrapper of them and of timm's
+attention, which models of any family are made of; a family adds its own with `register_fixer`.
 """
 from __future__ import annotations
 
@@ -119,23 +120,6 @@ def fix_conv_module(module: nn.Module, kept: Kept) -> None:
     for name in ('in_channels', 'out_channels', 'groups'):
         if hasattr(module, name):
             setattr(module, name, getattr(module.conv, name))
-
-
-@register_fixer('mmpose.models.utils.rtmcc_block.RTMCCBlock')
-def fix_gated_attention_unit(module: nn.Module, kept: Kept) -> None:
-    """`e` is the width of u and v, `s` that of the shared base; `sqrt_s` stays what it was."""
-    module.e = module.o.in_features
-    module.s = len(kept.positions('uv.weight', 0)) - (
-        2 * module.e if module.attn_type == 'self-attn' else module.e)
-
-
-@register_fixer('mmpose.models.backbones.litehrnet.CrossResolutionWeighting')
-def fix_cross_resolution_weighting(module: nn.Module, kept: Kept) -> None:
-    """`channels` are the widths of the streams whose weights are split apart again."""
-    bounds = torch.tensor([0, *module.channels]).cumsum(0)
-    positions = kept.positions('conv2.conv.weight', 0)
-    counts = torch.searchsorted(positions, bounds).diff()
-    module.channels = type(module.channels)(counts.tolist())
 
 
 @register_fixer('timm.layers.attention.Attention', 'timm.models.vision_transformer.Attention')

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .blocks import Block
 from .flow import Flow
-from .units import Block
 
 
 def name_blocks(flow: Flow, blocks: Sequence[Block]) -> list[tuple[str, Block]]:

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from .data import GraphData
 from .errors import TraceError
 from .structure import structure_copy
 from .trace import Call, trace
 
 
-def dead_ids(graph: Any, keep: Mapping[str, torch.Tensor]) -> np.ndarray:
+def dead_ids(graph: GraphData, keep: Mapping[str, torch.Tensor]) -> np.ndarray:
     """Canonical ids of the channels that a choice removes."""
     flow, parts = graph.flow, [np.zeros(0, int)]
     for unit in graph.units:
@@ -26,13 +27,13 @@ def dead_ids(graph: Any, keep: Mapping[str, torch.Tensor]) -> np.ndarray:
     return np.unique(np.concatenate(parts))
 
 
-def _alive(graph: Any, number: int, dim: int, dead: np.ndarray) -> np.ndarray | None:
+def _alive(graph: GraphData, number: int, dim: int, dead: np.ndarray) -> np.ndarray | None:
     """Which positions of a tensor's dimension survive; None for geometry."""
     axis = graph.flow.values[number].dims[dim]
     return None if axis is None else ~np.isin(graph.flow.ids.elements(axis), dead)
 
 
-def _units_at(graph: Any, number: int, dim: int) -> set[str]:
+def _units_at(graph: GraphData, number: int, dim: int) -> set[str]:
     """Names of the units that have channels in a tensor's dimension."""
     axis = graph.flow.values[number].dims[dim]
     if axis is None:
@@ -55,8 +56,8 @@ class Mismatch:
     units: frozenset[str]
 
 
-def first_mismatch(graph: Any, keep: Mapping[str, torch.Tensor], sliced: nn.Module, args: tuple,
-                   kwargs: dict[str, Any]) -> Mismatch | None:
+def first_mismatch(graph: GraphData, keep: Mapping[str, torch.Tensor], sliced: nn.Module,
+                   args: tuple, kwargs: dict[str, Any]) -> Mismatch | None:
     """Trace a sliced model and compare shapes and slice bounds with the graph's prediction.
 
     Returns:
@@ -86,7 +87,8 @@ def first_mismatch(graph: Any, keep: Mapping[str, torch.Tensor], sliced: nn.Modu
     return Mismatch(error.cause, frozenset(units))
 
 
-def _compare(graph: Any, old: Call, new: Call, shapes: list, dead: np.ndarray) -> Mismatch | None:
+def _compare(graph: GraphData, old: Call, new: Call, shapes: list[tuple[int, ...]],
+             dead: np.ndarray) -> Mismatch | None:
     if old.name in ('slice', 'slice_scatter'):
         source = old.inputs['self'].number
         rank = len(graph.program.shapes[source])

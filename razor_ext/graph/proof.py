@@ -15,6 +15,7 @@ from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
 from .choices import choose, telling_choices
+from .data import GraphData
 from .errors import ProofError, SliceError
 from .predict import Mismatch, first_mismatch
 from .slicing import Positions, complement, removed_positions, slice_tensors
@@ -54,7 +55,7 @@ def scrambled(model: nn.Module, seed: int) -> nn.Module:
     return clone
 
 
-def double_inputs(graph: Any, device: torch.device | None) -> tuple[tuple, dict[str, Any]]:
+def double_inputs(graph: GraphData, device: torch.device | None) -> tuple[tuple, dict[str, Any]]:
     """Return the example inputs in float64, constant ones replaced by random numbers."""
     generator = torch.Generator().manual_seed(0)
 
@@ -81,11 +82,11 @@ class Prover:
 
     Args:
         model: The full model.
-        graph: Its `ChannelGraph`.
+        graph: Its graph.
         seed: Seed of the random weights.
     """
 
-    def __init__(self, model: nn.Module, graph: Any, seed: int = 0) -> None:
+    def __init__(self, model: nn.Module, graph: GraphData, seed: int = 0) -> None:
         self.graph = graph
         self.model = scrambled(model, seed)
         self.state = {name: tensor.detach() for name, tensor in leaf_tensors(self.model).items()}
@@ -114,7 +115,7 @@ class Prover:
             Largest difference of the two outputs, relative to the largest output, and the masked
             outputs.
         """
-        removed = removed_positions(self.graph, keep)
+        removed = removed_positions(self.graph.units, keep)
         expected = self.masked(removed)
         unsliced = list(expected)
         with torch.no_grad():
@@ -146,7 +147,7 @@ class Prover:
 
     def mismatch(self, keep: Mapping[str, torch.Tensor]) -> Mismatch | None:
         """Return the first operator of the sliced module that is not as the graph predicts."""
-        sliced = slice_tensors(self.model, removed_positions(self.graph, keep))
+        sliced = slice_tensors(self.model, removed_positions(self.graph.units, keep))
         return first_mismatch(self.graph, keep, sliced, self.args, self.kwargs)
 
     def failure(self, keep: Mapping[str, torch.Tensor]) -> Mismatch | None:
@@ -168,7 +169,7 @@ class Prover:
             return self._without_effect(units)
         except RuntimeError:  # not differentiable, for example because of in-place writes
             return [unit for unit in units if not self.moved(self.masked(removed_positions(
-                self.graph, {unit.name: torch.zeros(unit.num_channels, dtype=torch.bool)})))]
+                self.graph.units, {unit.name: torch.zeros(unit.num_channels, dtype=torch.bool)})))]
 
     def _without_effect(self, units: Sequence[ChannelUnit]) -> list[ChannelUnit]:
         trainable = {name for name, tensor in self.model.named_parameters()
@@ -223,7 +224,7 @@ def _distance(a: torch.Tensor, b: torch.Tensor) -> float:
     return distance / scale if scale else 0.0
 
 
-def prove(model: nn.Module, graph: Any, ratio: float, seed: int = 0) -> float:
+def prove(model: nn.Module, graph: GraphData, ratio: float, seed: int = 0) -> float:
     """See `ChannelGraph.prove`."""
     if not 0 < ratio < 1:
         raise ValueError(f'ratio must lie between 0 and 1, not {ratio}')
@@ -235,7 +236,7 @@ def prove(model: nn.Module, graph: Any, ratio: float, seed: int = 0) -> float:
     return error
 
 
-def check_slice(model: nn.Module, graph: Any, keep: Mapping[str, torch.Tensor]) -> None:
+def check_slice(model: nn.Module, graph: GraphData, keep: Mapping[str, torch.Tensor]) -> None:
     """Raise `SliceError` unless slicing this choice equals masking it."""
     mismatch = Prover(model, graph).failure(keep)
     if mismatch is not None:

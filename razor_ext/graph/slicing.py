@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,15 +11,16 @@ from torch import nn
 from .errors import SliceError
 from .fixers import Kept, find_fixer
 from .structure import leaf_tensors
+from .units import ChannelUnit
 
 Positions = Mapping[tuple[str, int], torch.Tensor]
 
 
-def check_keep(graph: Any, keep: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+def check_keep(units: Sequence[ChannelUnit], keep: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """Validate a choice of channels.
 
     Args:
-        graph: A `ChannelGraph`.
+        units: The units of the model.
         keep: Unit name -> Boolean mask [num_channels] of the channels that stay.
 
     Returns:
@@ -28,7 +29,7 @@ def check_keep(graph: Any, keep: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     Raises:
         SliceError: An unknown unit, a mask of the wrong size or type, or one that keeps nothing.
     """
-    sizes = {unit.name: unit.num_channels for unit in graph.units}
+    sizes = {unit.name: unit.num_channels for unit in units}
     checked = {}
     for name, mask in keep.items():
         if name not in sizes:
@@ -44,11 +45,16 @@ def check_keep(graph: Any, keep: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     return checked
 
 
-def removed_positions(graph: Any, keep: Mapping[str, torch.Tensor]
+def removed_positions(units: Sequence[ChannelUnit], keep: Mapping[str, torch.Tensor]
                       ) -> dict[tuple[str, int], torch.Tensor]:
-    """Return (leaf name, dimension) -> sorted positions that the choice removes."""
+    """Return (leaf name, dimension) -> sorted positions that the choice removes.
+
+    Args:
+        units: The units of the model.
+        keep: Of `check_keep`.
+    """
     found: dict[tuple[str, int], list[torch.Tensor]] = {}
-    for unit in graph.units:
+    for unit in units:
         if unit.name in keep and not keep[unit.name].all():
             for member in (*unit.members, *unit.outputs):
                 lost = member.indices[~keep[unit.name]].reshape(-1)
@@ -117,27 +123,19 @@ def _fix(model: nn.Module, kept: Positions, sizes: Mapping[str, tuple[int, ...]]
                 fixer(module, Kept(kept, sizes, prefix))
 
 
-def slice_model(model: nn.Module, graph: Any, keep: Mapping[str, Any], check: bool = True
+def slice_units(model: nn.Module, units: Sequence[ChannelUnit], keep: Mapping[str, Any]
                 ) -> nn.Module:
-    """Return a copy of the model without the channels that are not kept.
+    """Return a copy of the model without the channels that are not kept, without any proof.
 
     Args:
-        model: The model the graph was made from, or one built alike.
-        graph: Its `ChannelGraph`.
+        model: The model the units belong to, or one built alike.
+        units: Its units, of an analysis or read from a file.
         keep: Unit name -> Boolean mask [num_channels]; a unit that is not named stays whole.
-        check: Compare the slices on random weights in float64 against the masked model.
 
     Returns:
-        The sliced model, in the training mode of `model`; its `state_dict` loads into any model
-        built and sliced alike.
+        The sliced model, in the training mode of `model`.
 
     Raises:
-        SliceError: A bad `keep`, or the sliced model is not the masked one; the message names the
-            operator and source line that went wrong.
+        SliceError: A bad `keep`, or units of another model.
     """
-    checked = check_keep(graph, keep)
-    removed = removed_positions(graph, checked)
-    if check and removed:
-        from .proof import check_slice  # proofs slice
-        check_slice(model, graph, checked)
-    return slice_tensors(model, removed)
+    return slice_tensors(model, removed_positions(units, check_keep(units, keep)))

@@ -2,14 +2,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+
+from .data import GraphData
 
 
-def summarize(graph: Any, limit: int = 20) -> str:
+def summarize(graph: GraphData, limit: int = 20) -> str:
     """Return units, shares and what is frozen as text.
 
     Args:
-        graph: A `ChannelGraph`.
+        graph: The graph.
         limit: Reasons to list at most.
     """
     width = max((len(unit.name) for unit in graph.units), default=4)

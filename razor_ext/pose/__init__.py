@@ -1,6 +1,22 @@
-"""What RTMPose needs beyond MMPose: synthetic people, and its quantized attention unit."""
-from .datasets import SyntheticPeople, SyntheticPeopleHalpe26
-from .people import ensure_people
-from .quantized import QuantRTMCCBlock
+"""What RTMPose needs beyond MMPose: synthetic people, fixers, its quantized attention unit.
 
-__all__ = ['QuantRTMCCBlock', 'SyntheticPeople', 'SyntheticPeopleHalpe26', 'ensure_people']
+Light to import: `family.py` is read before it is known whether the family can be used.
+"""
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+#: Public names, by the module that defines them.
+_HOMES = {'QuantRTMCCBlock': 'quantized', 'SyntheticPeople': 'datasets',
+          'SyntheticPeopleHalpe26': 'datasets', 'ensure_people': 'people'}
+
+__all__ = [
+    'QuantRTMCCBlock', 'SyntheticPeople', 'SyntheticPeopleHalpe26', 'ensure_people']
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name where it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(importlib.import_module(f'{__name__}.{_HOMES[name]}'), name)

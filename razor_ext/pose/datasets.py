@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from mmpose.datasets.datasets.body import CocoDataset
-from mmpose.registry import DATASETS
+
+from razor_ext.registry import DATASETS, keep_root_names
 
 from .people import ANNOTATIONS, ensure_people
 
@@ -35,3 +36,6 @@ class SyntheticPeopleHalpe26(SyntheticPeople):
 
     METAINFO: dict = {'from_file': 'configs/_base_/datasets/halpe26.py'}
     points = 26
+
+
+keep_root_names(__name__)

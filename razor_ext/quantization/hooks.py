@@ -9,9 +9,10 @@ from mmengine.dist import broadcast, is_distributed
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
-from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
+
+from razor_ext.registry import HOOKS, keep_root_names
 
 from .calibration import calibrate
 from .convert import quantizer_handles
@@ -70,3 +71,6 @@ class CalibrationHook(Hook):
             model(**data, mode=self.mode)
         else:
             model(*data, mode=self.mode)
+
+
+keep_root_names(__name__)

@@ -6,8 +6,8 @@ quantizers are added, as children named `weight_quantizer` and `<operand>_quanti
 
 A new layer type takes one decorated class. Its `forward` runs on a module of the float type:
 
-    @register_quant_layer(PartLinear)
-    class QuantPartLinear(QuantMatmul):
+    @register_quant_layer(StackedLinear)             # weight [parts, in, out]
+    class QuantStackedLinear(QuantMatmul):
         channel_dim = 2
 
     @register_quant_layer(GatedUnit)                # two raw matmuls, no weight of its own

@@ -13,7 +13,7 @@ from razor_ext.engine.atomic import write_json
 
 
 class SubnetError(ValueError):
-    """A structure file that cannot be used: the message names the value and the way out."""
+    """A structure file that cannot be used: the message names the value and what to do."""
 
 
 def load_subnet(source: str | os.PathLike | Mapping) -> dict[str, int]:
@@ -34,8 +34,8 @@ def load_subnet(source: str | os.PathLike | Mapping) -> dict[str, int]:
         place = str(source)
         if not Path(source).is_file():
             raise SubnetError(
-                f'structure file {place!r} does not exist; a finetune run writes fix_subnet.json '
-                'into its work directory, point `fix_subnet` at that file')
+                f'structure file {place!r} does not exist; a run writes fix_subnet.json into the '
+                'folder `compressed` of its work directory, point `fix_subnet` at that file')
         try:
             content = json.loads(Path(source).read_text(encoding='utf-8'))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:

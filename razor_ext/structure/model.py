@@ -2,29 +2,25 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import BaseModel, is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmrazor.models.utils.expandable_utils import make_channel_divisible
-from mmrazor.registry import HOOKS, MODELS
-from mmrazor.utils import RuntimeInfo
+from mmrazor.registry import MODELS
 from torch import nn
 
-from razor_ext.engine.averages import averaged_models
+from razor_ext.graph import ChannelUnit
 from razor_ext.quantization import QuantizedLayerInfo, apply_quant, load_quant, save_quant
 
 from .divisor import check_divisor
 from .fix_subnet import SubnetError, dump_subnet, load_subnet
-from .rebuild import load_sliced, rebuild
-from .slicing import static_copy
+from .folder import QUANT, STRUCTURE, CompressedFolder, find_file, load_compressed
+from .rebuild import find_units, load_sliced, slice_structure
 
 
 @dataclass
@@ -33,62 +29,101 @@ class CompressionRecord:
 
     Attributes:
         structure: channels kept by unit.
+        units: of the dense model.
+        demo_input: config of the input on which that is traced; None for its default.
         infos: of `apply_quant`; empty for a float model.
     """
 
     structure: dict[str, int]
+    units: tuple[ChannelUnit, ...] = ()
+    demo_input: Any = None
     infos: list[QuantizedLayerInfo] = field(default_factory=list)
 
     def write(self, model: nn.Module, folder: Path) -> None:
         """Write fix_subnet.json, and quant.json of the present grids."""
-        dump_subnet(self.structure, folder / 'fix_subnet.json')
+        dump_subnet(self.structure, folder / STRUCTURE)
         if self.infos:
-            save_quant(folder / 'quant.json', model, self.infos)
+            save_quant(folder / QUANT, model, self.infos)
 
 
 @MODELS.register_module()
-def CompressedModel(architecture: BaseModel | dict,
-                    fix_subnet: Mapping[str, int] | str,
-                    quant: Mapping[str, Any] | str | None = None,
-                    checkpoint: str | None = None,
+def CompressedModel(architecture: BaseModel | Mapping | None = None,
+                    fix_subnet: Mapping[str, int] | str | None = None,
+                    quant: Mapping[str, Any] | str | None = 'auto',
+                    checkpoint: str | None = 'auto',
                     divisor: int = 1,
-                    demo_input: Sequence[int] | Mapping = (1, 3, 224, 224),
-                    data_preprocessor: Any = None) -> BaseModel:
-    """Build the model of a structure file, whichever algorithm has written it.
+                    demo_input: Sequence[int] | Mapping | None = None,
+                    data_preprocessor: Any = None,
+                    *,
+                    compressed: str | None = None,
+                    keep: Sequence[str] = ()) -> BaseModel:
+    """Build a compressed model, whichever algorithm has made it.
+
+    From the folder that a run has left (`compressed`), or from single files (`architecture`,
+    `fix_subnet`, ...). A folder holds the analysed units, so that nothing is traced.
 
     Args:
-        architecture: the dense model, or its config; its own checkpoint is not loaded.
-        fix_subnet: the structure, or the path of its file.
-        quant: the grids, or the path of quant.json; None for a float model.
+        architecture: the dense model, or its config; its own checkpoint is not loaded. None for
+            that of the folder.
+        fix_subnet: without a folder: the structure, or the path of its file.
+        quant: the grids, or the path of quant.json; None for a float model, 'auto' for what the
+            folder holds.
         checkpoint: weights of that structure: compressed.pth, or one of a finetune run. None where
-            a tool loads them (testing, deployment).
+            a tool loads them (testing, deployment), 'auto' for those of the folder.
         divisor: mmdeploy pads channel counts up to multiples of it after the weights are loaded.
-        demo_input: makes the input on which the model is traced: a shape, or a config.
+        demo_input: where the model is analysed, makes the input on which it is traced: a shape, or
+            a config. None for what the folder says, or the model's default.
         data_preprocessor: unused, the architecture has its own; Runner passes it to every model.
+        compressed: folder `compressed` of a run, or the run's work directory.
+        keep: where the model is analysed without a folder, what the pruning run has left whole.
 
     Returns:
-        The sliced architecture, its quantizers placed. Training it writes `fix_subnet.json` and
-        `quant.json` into the work directory; `CompressedModelHook` writes them again at the end.
+        The sliced architecture, its quantizers placed. `CompressedModelHook` writes what a
+        finetune run makes of it.
 
     Raises:
-        SubnetError: the structure file or the divisor does not fit the model.
+        SubnetError: the folder, the structure or the divisor does not fit the model.
         QuantFileError: quant.json does not fit the model.
         UnprunedError, ValueError: the checkpoint is not sliced, or of another structure.
+
+    Example:
+        >>> MODELS.build(dict(type='mmrazor.CompressedModel',
+        ...                   compressed='work_dirs/geta_prune_rtmpose-s'))  # doctest: +SKIP
     """
-    if isinstance(architecture, Mapping):
-        architecture = MODELS.build(architecture)
-    structure = load_subnet(fix_subnet) if fix_subnet else {}
+    folder = None
+    if compressed is not None:
+        if fix_subnet is not None:
+            raise SubnetError(f'both compressed={compressed!r} and fix_subnet are given; the '
+                              'folder has a structure of its own, leave one of them out')
+        folder = load_compressed(compressed)
+        structure = folder.structure
+        architecture = folder.architecture() if architecture is None else architecture
+        quant = folder.quant_path if quant == 'auto' else quant
+        checkpoint = folder.checkpoint_path if checkpoint == 'auto' else checkpoint
+        demo_input, keep = demo_input or folder.demo_input, folder.keep
+    else:
+        if architecture is None:
+            raise SubnetError('give `compressed`, the folder of a run, or `architecture` and '
+                              '`fix_subnet`')
+        structure = load_subnet(_located(fix_subnet)) if fix_subnet else {}
+        quant, checkpoint = (None if name == 'auto' else name for name in (quant, checkpoint))
     if divisor != 1 and quant is not None:
         raise SubnetError(f'divisor={divisor} pads the layers, and quant.json knows the unpadded '
                           'ones; set divisor=1, and prune with a divisor instead')
-    model = rebuild(architecture, structure, demo_input)
-    check_divisor(divisor, structure)
-    record = CompressionRecord(structure)
+    if isinstance(architecture, Mapping):
+        architecture = MODELS.build(architecture)
+    dense = revert_sync_batchnorm(architecture)
+    units = _units(dense, folder) if structure else ()
+    if structure and not units:
+        units = find_units(dense, demo_input, keep)
+    model = slice_structure(dense, structure, units)
+    check_divisor(divisor, {unit.name: unit.num_channels for unit in units})
+    record = CompressionRecord(structure, tuple(units), demo_input)
     if quant is not None:
-        spec = quant if isinstance(quant, Mapping) else load_quant(quant)
+        spec = quant if isinstance(quant, Mapping) else load_quant(_located(quant))
         record.infos = apply_quant(model, spec)
     if checkpoint is not None:
-        load_sliced(model, checkpoint)
+        load_sliced(model, _located(checkpoint))
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     model.init_cfg = None
@@ -99,13 +134,23 @@ def CompressedModel(architecture: BaseModel | dict,
     return model
 
 
+def _located(source: Any) -> Any:
+    """Return a mapping as it is, of a path the file that exists."""
+    return source if isinstance(source, Mapping) else find_file(source)
+
+
+def _units(dense: nn.Module, folder: CompressedFolder | None) -> tuple[ChannelUnit, ...]:
+    if folder is None:
+        return ()
+    folder.check_model(dense)
+    return folder.units
+
+
 def _keep_weights(model: nn.Module) -> None:
-    """Keep the compressed weights; record the structure beside the run's checkpoints."""
-    if is_main_process():
-        model.compression_record.write(model, Path(RuntimeInfo.work_dir()))
+    """Keep the compressed weights."""
 
 
-def pads_to(divisor: int) -> Any:
+def pads_to(divisor: int) -> Callable[[nn.Module], None]:
     """Return a method that pads a sliced model to a divisor, for mmdeploy to call."""
     def post_process_for_mmdeploy(model: nn.Module) -> None:
         """Pad the channels with zero weights to multiples of the divisor.
@@ -127,32 +172,3 @@ def pads_to(divisor: int) -> Any:
                   logger='current')
 
     return post_process_for_mmdeploy
-
-
-@HOOKS.register_module()
-class CompressedModelHook(Hook):
-    """Writes fix_subnet.json and quant.json as a finetune run has left them.
-
-    Of an averaged model (EMA) where there is one, as in the checkpoints. The files belong to the
-    last checkpoint; `tools/extract_compressed.py` makes those of another one.
-    """
-
-    priority = 'BELOW_NORMAL'
-
-    def after_train(self, runner: Runner) -> None:
-        """Write the files.
-
-        Raises:
-            TypeError: the model is no compressed one.
-        """
-        averages = list(averaged_models(runner))
-        model = averages[0] if averages else runner.model
-        model = model.module if is_model_wrapper(model) else model
-        # A distilled run holds the model as its architecture.
-        model = getattr(model, 'architecture', model)
-        record = getattr(model, 'compression_record', None)
-        if record is None:
-            raise TypeError(f'CompressedModelHook belongs to a CompressedModel, not to a '
-                            f'{type(model).__name__}; remove it from custom_hooks')
-        if is_main_process():
-            record.write(static_copy(model), Path(runner.work_dir))

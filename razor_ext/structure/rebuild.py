@@ -2,45 +2,52 @@
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import CheckpointLoader
-from mmrazor.registry import TASK_UTILS
 from torch import Tensor, nn
 
-from razor_ext.graph import analyze, slice_model
+from razor_ext.compat.safe_load import UnsafeCheckpointError
+from razor_ext.graph import ChannelUnit, analyze, slice_units
 
+from .demo_input import build_demo_input
 from .fix_subnet import SubnetError, check_subnet
+
+__all__ = ['UnprunedError', 'build_demo_input', 'find_units', 'load_sliced', 'load_state',
+           'read_state', 'slice_structure']
 
 
 class UnprunedError(RuntimeError):
     """A model or checkpoint that should have been pruned is whole."""
 
 
-def build_demo_input(config: Sequence[int] | Mapping) -> Any:
-    """Build one of MMRazor's demo inputs, from its config or from a shape with a batch of 1."""
-    if not isinstance(config, Mapping):
-        config = dict(type='DefaultDemoInput', input_shape=tuple(config))
-    return TASK_UTILS.build({'_scope_': 'mmrazor', **config})
+def find_units(model: nn.Module, demo_input: Sequence[int] | Mapping | None = None,
+               keep: Sequence[str] = ()) -> list[ChannelUnit]:
+    """Analyse a dense model.
+
+    Args:
+        model: its batch norms not synchronised.
+        demo_input: makes the input on which the model is traced, see `build_demo_input`.
+        keep: modules and parameters to leave whole.
+    """
+    return analyze(model, build_demo_input(demo_input).get_data(model), keep=keep).units
 
 
-def rebuild(architecture: nn.Module, structure: Mapping[str, int],
-            demo_input: Sequence[int] | Mapping) -> nn.Module:
+def slice_structure(model: nn.Module, structure: Mapping[str, int],
+                    units: Sequence[ChannelUnit]) -> nn.Module:
     """Slice a dense model to the channel counts of a structure.
 
     The first channels of each unit stay: the weights come from a checkpoint of that structure.
+    The analysis has proved the units under several choices of channels, so that this one is not
+    proved again.
 
     Args:
-        architecture: the dense model.
+        model: the dense model, its batch norms not synchronised.
         structure: unit names and channels kept; a unit that is not named stays whole.
-        demo_input: makes the input on which the model is traced.
-
-    Returns:
-        The sliced model, its batch norms not synchronised.
+        units: of that model.
 
     Raises:
         SubnetError: the structure is empty or of another model.
@@ -48,12 +55,10 @@ def rebuild(architecture: nn.Module, structure: Mapping[str, int],
     if not structure:
         raise SubnetError('fix_subnet is empty: give the structure, or the path of the '
                           'fix_subnet.json that the pruning or finetune run has written')
-    model = revert_sync_batchnorm(architecture)
-    graph = analyze(model, build_demo_input(demo_input).get_data(model))
-    check_subnet(structure, {unit.name: unit.num_channels for unit in graph.units})
-    keep = {unit.name: torch.arange(unit.num_channels) < structure[unit.name]
-            for unit in graph.units if unit.name in structure}
-    return slice_model(model, graph, keep)
+    check_subnet(structure, {unit.name: unit.num_channels for unit in units})
+    return slice_units(model, units, {
+        unit.name: torch.arange(unit.num_channels) < structure[unit.name]
+        for unit in units if unit.name in structure})
 
 
 def read_state(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
@@ -68,13 +73,44 @@ def read_state(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
         raise FileNotFoundError(
             f'checkpoint {path!r} does not exist; run the prune config first, which leaves '
             'compressed.pth in its work directory, or tools/extract_compressed.py')
-    content = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    try:
+        content = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    except UnsafeCheckpointError:
+        raise
+    except RuntimeError as error:
+        raise ValueError(f'checkpoint {path!r} is damaged ({error}); write it again by '
+                         'tools/extract_compressed.py from a checkpoint of the run') from error
     state = content.get('state_dict', content) if isinstance(content, Mapping) else None
     if not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f'checkpoint {path!r} holds no `state_dict` of tensors')
-    inner = {key.removeprefix('architecture.'): value for key, value in state.items()
-             if key.startswith('architecture.')}
-    return inner or dict(state)
+    inner = _strip(state, 'architecture.')
+    if not inner:
+        return state
+    if getattr(state, '_metadata', None):
+        inner._metadata = _strip(state._metadata, 'architecture.')
+        inner._metadata[''] = state._metadata.get('architecture', {})
+    return inner
+
+
+def _strip(table: Mapping, prefix: str) -> OrderedDict:
+    return OrderedDict((key[len(prefix):], value) for key, value in table.items()
+                       if key.startswith(prefix))
+
+
+def load_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load a state dict that fills a model, together with the versions of its layout.
+
+    Layers convert the layout of old releases as the versions say, which a dictionary made from a
+    state dict has lost. One that has the model's own keys has the model's own layout.
+
+    Args:
+        model: the model.
+        state: has every key of the model; others are left out.
+    """
+    own = model.state_dict()
+    filled = OrderedDict((key, state[key]) for key in own)
+    filled._metadata = getattr(state, '_metadata', None) or own._metadata
+    model.load_state_dict(filled)
 
 
 def load_sliced(model: nn.Module, checkpoint: str | os.PathLike) -> None:
@@ -101,4 +137,4 @@ def load_sliced(model: nn.Module, checkpoint: str | os.PathLike) -> None:
             f'are missing (first: {next(iter(missing), None)!r}), {len(unknown)} unknown (first: '
             f'{next(iter(unknown), None)!r}), {len(wrong)} of another shape (first: '
             f'{min(wrong, default=None)!r}); fix_subnet, quant and checkpoint must be of one run')
-    model.load_state_dict(state)
+    load_state(model, state)

@@ -36,7 +36,7 @@ def slice_quantized(model: nn.Module, graph: ChannelGraph,
     Raises:
         SliceError: `keep` does not fit the graph, or the model does not.
     """
-    removed = removed_positions(graph, check_keep(graph, keep))
+    removed = removed_positions(graph.units, check_keep(graph.units, keep))
     for weight, scales in scale_followers(model).items():
         for scale, dim in scales:
             if (weight, dim) in removed:

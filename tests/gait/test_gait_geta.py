@@ -12,16 +12,15 @@ from mmengine.registry import init_default_scope
 from mmrazor.registry import MODELS
 from tiny_geta import memoize_analysis
 
-from razor_ext.algorithms.errors import TargetMissedError
-from razor_ext.algorithms.extract import extract
 from razor_ext.algorithms.geta.stages import Stages
 from razor_ext.deploy.convert import Conversion
 from razor_ext.deploy.errors import DeployError
-from razor_ext.deploy.gait_streaming import SET_FEATURES, split_at_set_pooling
 from razor_ext.deploy.latency import open_session
 from razor_ext.deploy.pipeline import DeployOptions, deploy
 from razor_ext.engine import UnreadKeyError, check_config
+from razor_ext.gait.deploy.streaming import SET_FEATURES, split_at_set_pooling
 from razor_ext.graph import NothingToPruneError
+from razor_ext.pruning import TargetMissedError, extract
 from razor_ext.quantization import fix_bits, load_quant, quantized_layers
 from razor_ext.structure.rebuild import UnprunedError
 from razor_ext.structure.slicing import static_copy

@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 from mmrazor.registry import MODELS
 from tiny_geta import memoize_analysis
 
-from razor_ext.algorithms.extract import extract
+from razor_ext.pruning import extract
 from razor_ext.structure.slicing import static_copy
 
 from .gait_compression import FAMILIES, load, plain_text, train, write_silhouettes

@@ -6,29 +6,22 @@ from pathlib import Path
 from tiny_geta import SHAPE
 from tiny_pose import tiny_rtmpose
 
-HOOKS = (dict(type='mmrazor.PruningStructureHook'),
-         dict(type='mmrazor.GroupFisherExportHook'))
+HOOKS = (dict(type='mmrazor.PruningHook', interval=2), )
 
 
 def graph_fisher(architecture: dict | None = None, dense: Path | None = None,
-                 **overrides: object) -> dict:
+                 ratio: float | None = None, end: float = 0.9, **overrides: object) -> dict:
     """Return the config of a GroupFisher algorithm over the graph, by default of a tiny RTMPose.
 
     Args:
         architecture: another model.
         dense: checkpoint to start from.
-        overrides: of the algorithm; `mutator` is merged.
+        ratio: share of the MACs to leave; None prunes a channel at every interval.
+        end: share of the run by which it is met.
+        overrides: of the algorithm.
     """
-    architecture = architecture or tiny_rtmpose()
-    if dense is not None:
-        architecture['init_cfg'] = dict(type='Pretrained', checkpoint=str(dense))
-    mutator = dict(type='GraphGroupFisherMutator', demo_input=SHAPE)
-    mutator.update(overrides.pop('mutator', {}))
-    return dict(dict(_scope_='mmrazor', type='GroupFisherAlgorithm', architecture=architecture,
-                     interval=1, mutator=mutator), **overrides)
-
-
-def graph_hooks(*thresholds: float) -> tuple[dict, ...]:
-    """Return the hooks of a pruning run over the graph."""
-    resource = dict(type='mmrazor.ResourceInfoHook', interval=1, save_ckpt_thr=list(thresholds))
-    return (HOOKS[0], resource, HOOKS[1])
+    target = None if ratio is None else dict(kind='macs', ratio=ratio)
+    return dict(dict(
+        type='mmrazor.GroupFisher', architecture=architecture or tiny_rtmpose(),
+        checkpoint=None if dense is None else str(dense), demo_input=SHAPE, target=target,
+        schedule=dict(begin=0., end=end, interval=1)), **overrides)

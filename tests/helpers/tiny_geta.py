@@ -11,9 +11,8 @@ from mmengine.runner import Runner
 from mmrazor.registry import MODELS
 from tiny_pose import SIZE, batch, runner, tiny_rtmpose
 
-from razor_ext.algorithms.geta import mutator
-from razor_ext.algorithms.group_fisher import graph_mutator
 from razor_ext.graph import analyze
+from razor_ext.pruning import mutator
 from razor_ext.quantization import structure_hash
 from razor_ext.structure import rebuild
 
@@ -34,7 +33,7 @@ def _analyze_once(model: torch.nn.Module, inputs: object, keep: tuple = (), **op
 
 def memoize_analysis(patch: Callable = setattr) -> None:
     """Analyse each structure once in this process."""
-    for module in (mutator, graph_mutator, rebuild):
+    for module in (mutator, rebuild):
         patch(module, 'analyze', _analyze_once)
 
 

@@ -14,8 +14,8 @@ from tiny_pose import batch, group_fisher, runner, tiny_rtmpose
 
 from razor_ext.compat import safe_load
 from razor_ext.quantization import QuantFileError, load_quant, quantized_layers
-from razor_ext.structure import SubnetError
-from razor_ext.structure.rebuild import UnprunedError
+from razor_ext.structure import SubnetError, load_compressed
+from razor_ext.structure.rebuild import UnprunedError, load_sliced
 
 
 def config(folder: str | Path, **overrides: object) -> dict:
@@ -36,7 +36,7 @@ def outputs(model: torch.nn.Module) -> list[torch.Tensor]:
 def folder(joint: Runner, tmp_path: Path) -> Path:
     """A copy of what the joint run has left."""
     for name in ('fix_subnet.json', 'quant.json', 'compressed.pth'):
-        shutil.copy(Path(joint.work_dir) / name, tmp_path / name)
+        shutil.copy(load_compressed(joint.work_dir).path / name, tmp_path / name)
     return tmp_path
 
 
@@ -165,6 +165,35 @@ def test_weights_that_are_not_sliced_are_refused(folder: Path, dense: Path, join
         path = folder / 'other.pth'
         torch.save({'state_dict': {'conv.weight': torch.zeros(1)}}, path)
         MODELS.build(config(folder, checkpoint=str(path)))
+
+
+def test_a_divisor_is_held_against_the_dense_units(folder: Path) -> None:
+    """3 of 32 channels can be padded to 4; a unit of 4 cannot be padded to 8."""
+    change = dict(fix_subnet={'head.mlp.1_(0, 32)_32': 3}, quant=None, checkpoint=None)
+    assert hasattr(MODELS.build(config(folder, divisor=4, **change)), 'post_process_for_mmdeploy')
+    with pytest.raises(SubnetError, match=r'divisor 8 is larger .* with its 4 channels'):
+        MODELS.build(config(folder, divisor=8, **change))
+
+
+def test_versions_of_layers_survive_loading(tmp_path: Path) -> None:
+    """Layers convert the layout of old releases by versions that a plain dictionary has lost."""
+    seen = []
+
+    class Versioned(torch.nn.Conv2d):
+        _version = 2
+
+        def _load_from_state_dict(self, state: dict, prefix: str, local: dict, *args: object
+                                  ) -> None:
+            seen.append(local.get('version'))
+            super()._load_from_state_dict(state, prefix, local, *args)
+
+    model = torch.nn.Sequential(Versioned(1, 1, 1))
+    plain = dict(model.state_dict())
+    distilled = torch.nn.ModuleDict({'architecture': model}).state_dict()
+    for state in (plain, model.state_dict(), distilled):
+        torch.save({'state_dict': state}, tmp_path / 'state.pth')
+        load_sliced(model, tmp_path / 'state.pth')
+    assert seen == [2, 2, 2]
 
 
 def test_the_hook_belongs_to_a_compressed_model(tmp_path: Path) -> None:

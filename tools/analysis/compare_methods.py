@@ -19,11 +19,11 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint
+from razor_ext.algorithms.extract import extract
 from rivals import format_rows, keep_best, l1_scores, uniform_counts
 from torch import nn
 
 import razor_ext  # noqa: F401  (repairs upstream, before anything of OpenMMLab is used)
-from razor_ext.algorithms.extract import extract
 from razor_ext.algorithms.geta.saliency import PUBLISHED
 from razor_ext.engine import write_json
 from razor_ext.graph import analyze, slice_model

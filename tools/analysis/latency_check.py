@@ -69,8 +69,8 @@ def compare(args: argparse.Namespace) -> list[dict]:
     """Return a row per structure and bit width."""
     from mmengine.registry import init_default_scope
     from mmrazor.registry import MODELS
-
     from razor_ext.algorithms.geta.latency import model_shapes
+
     from razor_ext.deploy.divisor_sweep import round_structure
     from razor_ext.deploy.latency import time_onnx
     from razor_ext.deploy.random_export import export_random

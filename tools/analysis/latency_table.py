@@ -57,8 +57,8 @@ def main() -> None:
 def measure(cfg: Config, args: argparse.Namespace) -> list[dict]:
     """Return the kinds of layers and their times."""
     from mmrazor.registry import MODELS
-
     from razor_ext.algorithms.geta.latency import model_shapes
+
     from razor_ext.deploy.latency_table import LatencyTable, measure_kinds
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     # Neither weights nor the target, which wants the file to be made, are of interest here.

@@ -6,7 +6,7 @@ import sys
 
 import razor_ext  # noqa: F401  (repairs upstream before it is imported)
 from razor_ext.deploy.errors import DeployError
-from razor_ext.deploy.gait_streaming import split_at_set_pooling
+from razor_ext.gait.deploy.streaming import split_at_set_pooling
 
 
 def main() -> None:

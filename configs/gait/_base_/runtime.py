@@ -1,4 +1,4 @@
-default_scope = 'mmengine'
+default_scope = 'razor_ext'
 custom_imports = dict(imports=['razor_ext'], allow_failed_imports=False)
 
 default_hooks = dict(

@@ -7,8 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from razor_ext.pruning.channel_index import (
+    ChannelIndex,
+    IndexedParameter,
+    gather_sums,
+    padded_table,
+)
+
 from .forgetting import ForgetRule
-from .groups import GroupedParameter, GroupIndex, gather_sums, padded_table
 from .projection import BitBank
 
 
@@ -25,7 +31,7 @@ class Scales:
 class _Rows:
     """Active rows of one weight."""
 
-    entry: GroupedParameter
+    entry: IndexedParameter
     rows: Tensor
     quantizer: int | None
 
@@ -51,7 +57,7 @@ class ActiveRows:
         stairs: Stairs of the bit ceiling, all of which lie behind.
     """
 
-    def __init__(self, index: GroupIndex, active: Tensor, bank: BitBank | None,
+    def __init__(self, index: ChannelIndex, active: Tensor, bank: BitBank | None,
                  stairs: int) -> None:
         marked = torch.cat([active.cpu(), torch.zeros(1, dtype=torch.bool)])
         by_weight = {} if bank is None else {
@@ -59,13 +65,13 @@ class ActiveRows:
         weights, self._vectors, owners = [], [], []
         units = torch.cat([index.unit_of, torch.tensor([len(index.sizes)])])
         for place, entry in enumerate(index.entries):
-            hit = marked[entry.groups]
+            hit = marked[entry.channels]
             if not hit.any():
                 continue
             quantizer = by_weight.get(id(entry.param))
             if entry.is_vector and quantizer is None:
                 self._vectors.append((place, entry.param))
-                owners.append(torch.where(hit, units[entry.groups], len(index.sizes)))
+                owners.append(torch.where(hit, units[entry.channels], len(index.sizes)))
             else:
                 rows = hit.nonzero().flatten().to(index.device)
                 weights.append((place, _Rows(entry, rows, quantizer)))
@@ -89,9 +95,9 @@ class ActiveRows:
         """Find the scales of each quantized weight: one per row, or one for all."""
         scales = [torch.arange(part.start, part.stop) for part in self._bank.slices]
         for w, s in zip(self._quantized, scales):
-            if s.numel() not in (1, w.entry.groups.numel()):
+            if s.numel() not in (1, w.entry.channels.numel()):
                 raise ValueError(f'{w.entry.name}: {s.numel()} step sizes for '
-                                 f'{w.entry.groups.numel()} channels; one each or one for all')
+                                 f'{w.entry.channels.numel()} channels; one each or one for all')
         picks = [s[w.rows.cpu()] if s.numel() > 1 else s for w, s in zip(self._quantized, scales)]
         self._pick_sizes = [p.numel() for p in picks]
         sizes = torch.tensor(self._bank.sizes)

@@ -1,92 +1,87 @@
 """GETA as an MMRazor algorithm."""
 from __future__ import annotations
 
-import copy
+import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-from mmengine.model import BaseModel, revert_sync_batchnorm
-from mmengine.runner import CheckpointLoader
-from mmrazor.models.algorithms.base import BaseAlgorithm
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
+from razor_ext.pruning import ChannelIndex, PruningAlgorithm, TargetMissedError
+from razor_ext.pruning.costs import StructureCosts, mean_bits, present_bits
 from razor_ext.quantization import QuantConfig, quantize_model, quantizer_handles
 
-from .costs import StructureCosts
-from .latency import latency_cost
-from .mutator import GETAMutator
-from .stages import BitRange, Stages
-from .targets import CostTarget, SparsityTarget, Target
+from .projection import BitBank
+from .sparse_optimizer import GroupSparseOptimizer
+from .stages import BitRange, StagePlan, Stages
 
 #: Bits that the ceiling of every quantizer starts from.
 START_BITS = 16
-#: Kinds of targets, and what each takes besides `kind` and `ratio`.
-TARGETS = {'sparsity': ('on_unreachable', 'per_unit'), 'macs': ('per_cost', ),
-           'params': ('per_cost', ), 'bops': ('per_cost', ), 'latency': ('table', 'per_cost')}
+#: A width this near to a whole number is one: step sizes are held as float32 logarithms.
+_WHOLE = 1e-3
 
 
 @MODELS.register_module()
-class GETA(BaseAlgorithm):
+class GETA(PruningAlgorithm):
     """Joint structured pruning and mixed-precision quantization (Qu et al., arXiv:2502.16638).
 
-    With `quant=None` it only prunes, with `target=None` it only quantizes. Its optimizer is built
-    by `GETAOptimWrapperConstructor`, and `GETAHook` sets the stages and writes the result.
+    With `quant=None` it only prunes, with `target=None` it only quantizes. Its optimizer, QASSO,
+    chooses the channels and forgets them; `PruningHook` sets the stages and writes the result.
 
     Args:
-        architecture: the model to compress, or its config, with the dense weights in its init_cfg.
-        mutator: the channel mutator, or its config.
+        architecture: the dense model, or its config.
         quant: arguments of `QuantConfig`, whose bits are the range of the finished model; further
             `start_bits`, where all bit widths start from. None leaves everything float.
-        target: what to prune: `dict(kind='sparsity', ratio=share of groups to prune)`, or the share
-            to leave of `kind='macs'`, `'params'`, `'bops'` or `'latency'`, of the dense float
-            model; counted at the most bits of the range, so that fewer bits only undercut it.
-            Latency is read from `table`, a file that tools/analysis/latency_table.py measures.
-            `per_cost=False` prunes by score alone, not by score per cost saved, and
-            `per_unit=False` (sparsity) by raw scores, not relative to their unit's. None prunes
-            nothing.
+        target: see `PruningAlgorithm`; costs are counted at the most bits of the range, so that
+            fewer bits only undercut them. None prunes nothing.
         stages: arguments of `Stages`, fractions of the run or optimizer steps.
-        distiller: one of MMRazor's distillers, to learn from the dense model as well.
-        data_preprocessor: the data preprocessor; None for the architecture's.
-        init_cfg: initialisation config.
+        kwargs: see `PruningAlgorithm`.
 
     Raises:
         ValueError: nothing to compress, or a bad target.
         NothingToPruneError: no channel of the architecture can be pruned.
         QuantConfigError: a bad `quant`.
+
+    Example:
+        >>> MODELS.build(dict(type='mmrazor.GETA', architecture=dense_config,
+        ...                   quant=dict(weight_bits=(4, 8), activation_bits=(4, 8)),
+        ...                   target=dict(kind='macs', ratio=0.5)))
     """
+
+    title = 'geta'
 
     def __init__(self,
                  architecture: BaseModel | dict,
-                 mutator: GETAMutator | dict | None = None,
                  quant: Mapping[str, Any] | None = None,
                  target: Mapping[str, Any] | None = None,
                  stages: Mapping[str, Any] | None = None,
-                 distiller: dict | None = None,
-                 data_preprocessor: nn.Module | dict | None = None,
-                 init_cfg: dict | None = None) -> None:
-        super().__init__(architecture, data_preprocessor, init_cfg)
+                 **kwargs: Any) -> None:
         if quant is None and target is None:
             raise ValueError('quant and target are both None: set quant to quantize, target to '
                              'prune, or both')
         self.quant_config, self.start_bits = _quant_config(quant)
-        self.target_cfg = None if target is None else dict(target)
-        _check_target(self.target_cfg, self.quant_config)
         self.stages = Stages(**(stages or {}))
-        self.architecture = revert_sync_batchnorm(self.architecture)
-        self.mutator = MODELS.build(mutator or dict(type='mmrazor.GETAMutator'))
-        self.mutator.prepare_from_supernet(self.architecture)
-        self.teacher = None if distiller is None else _frozen_copy(self.architecture)
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            self.architecture = nn.SyncBatchNorm.convert_sync_batchnorm(self.architecture)
-        self.quant_infos = [] if self.quant_config is None else quantize_model(
-            self.architecture, self._training_config())
-        self.distiller = None
-        if distiller is not None:
-            self.distiller = MODELS.build(distiller)
-            self.distiller.prepare_from_student(self.architecture)
-            self.distiller.prepare_from_teacher(self.teacher)
+        self._costs: StructureCosts | None = None
+        self._bank: BitBank | None = None
+        self._index: ChannelIndex | None = None
+        super().__init__(architecture, target=target, **kwargs)
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether the run quantizes too."""
+        return self.quant_config is not None
+
+    def transform(self) -> None:
+        """Place the quantizers; see the base class."""
+        if self.quantizes:
+            self.quant_infos = quantize_model(self.architecture, self._training_config())
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is made when it is first asked for belongs to this very model, not to its copies.
+        return {**self.__dict__, '_costs': None, '_bank': None, '_index': None}
 
     def _training_config(self) -> QuantConfig:
         """The quantizers' own limits: from the fewest bits to where training starts."""
@@ -116,56 +111,95 @@ class GETA(BaseAlgorithm):
             table.setdefault(layer, {})[quantizer.removesuffix('_quantizer')] = limits.max_bits
         return table
 
-    def build_target(self) -> Target | None:
-        """Make the target of the optimizer."""
-        if self.target_cfg is None:
-            return None
-        options = dict(self.target_cfg)
-        kind, ratio = options.pop('kind'), options.pop('ratio')
-        if kind == 'sparsity':
-            return SparsityTarget(ratio, **options)
-        graph = self.mutator.graph
-        if kind == 'latency':
-            cost, reference = latency_cost(self.architecture, self.mutator, options.pop('table'),
-                                           self.most_bits())
-            return CostTarget(ratio, cost, reference=reference, **options)
-        if kind == 'bops':
-            costs, bits = StructureCosts(self.architecture, self.mutator), self.most_bits()
-            return CostTarget(ratio, lambda counts: costs.summary(counts, bits)['bops'],
-                              reference=graph.total_macs * 1024., **options)
-        return CostTarget(ratio, graph.macs if kind == 'macs' else graph.params, **options)
+    # ---- a run: the optimizer chooses and forgets, see QASSO
 
-    def init_weights(self) -> None:
-        """Load or make the dense weights; the teacher takes the same."""
-        super().init_weights()
-        if self.teacher is not None:
-            checkpoint = (self.architecture.init_cfg or {}).get('checkpoint')
-            if not checkpoint:
-                raise ValueError('a distiller learns from the dense model: set the checkpoint of '
-                                 "the dense model as architecture.init_cfg=dict(type='Pretrained', "
-                                 'checkpoint=...)')
-            state = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
-            self.teacher.load_state_dict(state.get('state_dict', state))
+    def start(self, optim_wrapper: OptimWrapper, max_iters: int) -> str:
+        """Resolve the stages against the length of the run; see the base class.
 
-    def train(self, mode: bool = True) -> GETA:
-        """Set the training mode; the teacher always evaluates."""
-        super().train(mode)
-        if self.teacher is not None:
-            self.teacher.eval()
-        return self
+        Raises:
+            ValueError: the stages are longer than the run, or the optimizer wrapper is not a single
+                one.
+        """
+        if not isinstance(optim_wrapper, OptimWrapper):
+            raise ValueError(f'GETA needs one optimizer, not a {type(optim_wrapper).__name__}')
+        plan = self.stages.resolve(math.ceil(max_iters / optim_wrapper._accumulative_counts))
+        if isinstance(optim_wrapper.optimizer, GroupSparseOptimizer):
+            optim_wrapper.optimizer.set_plan(plan)
+        return _describe(plan)
 
-    def loss(self, inputs: Tensor, data_samples: list | None = None) -> dict[str, Tensor]:
-        """Compute the losses of the task, and those of the distiller."""
-        if self.distiller is None:
-            return super().loss(inputs, data_samples)
-        distiller = self.distiller
-        distiller.set_deliveries_override(False)
-        with distiller.teacher_recorders, distiller.deliveries, torch.no_grad():
-            self.teacher(inputs, data_samples, mode='loss')
-        distiller.set_deliveries_override(True)
-        with distiller.student_recorders, distiller.deliveries:
-            losses = self.architecture(inputs, data_samples, mode='loss')
-        return {**losses, **distiller.compute_distill_losses()}
+    def follow(self, average: PruningAlgorithm, optim_wrapper: OptimWrapper) -> None:
+        """Keep an average pruned and inside the bit ranges; see the base class."""
+        optimizer = optim_wrapper.optimizer
+        if not isinstance(optimizer, GroupSparseOptimizer) or not optimizer.steps:
+            return
+        index = None if average.target_cfg is None else average.channel_index()
+        bank = average.bit_bank()
+        if bank is None:
+            optimizer.constrain_(index)
+        else:
+            optimizer.constrain_(index, bank)
+
+    def channel_index(self) -> ChannelIndex:
+        """Return the flat index of the architecture."""
+        if self._index is None:
+            self._index = self.mutator.channel_index(self.architecture)
+        return self._index
+
+    def bit_bank(self) -> BitBank | None:
+        """Return the quantizers of the architecture; None where there are none."""
+        handles = quantizer_handles(self.architecture)
+        if self._bank is None and handles:
+            self._bank = BitBank(handles, BitRange(), BitRange(), self.bit_ranges())
+        return self._bank
+
+    def pruned_channels(self, architecture: nn.Module) -> Tensor:
+        """Return the channels [C] whose parameters are all zero; see the base class."""
+        return self.mutator.channel_index(architecture).zeros().cpu()
+
+    def stage(self, optim_wrapper: OptimWrapper) -> str:
+        """Return the present stage; see the base class."""
+        optimizer = optim_wrapper.optimizer
+        return optimizer.stage if isinstance(optimizer, GroupSparseOptimizer) else ''
+
+    def progress(self, optim_wrapper: OptimWrapper) -> dict[str, float]:
+        """Return sparsity, mean bits and costs; see the base class."""
+        if self._costs is None:
+            self._costs = StructureCosts(self.architecture, self.mutator)
+        structure, bits = self.structure(), present_bits(self.architecture)
+        summary = self._costs.summary(structure, bits)
+        scalars = {'sparsity': super().progress(optim_wrapper)['sparsity'],
+                   **mean_bits(self._costs.layers(structure), bits),
+                   **{name: summary[name] for name in ('macs', 'bops', 'relative_bops', 'params')}}
+        if isinstance(optim_wrapper.optimizer, GroupSparseOptimizer):
+            scalars['skipped_steps'] = optim_wrapper.optimizer.skipped_steps
+        return scalars
+
+    # ---- what comes of it
+
+    def check(self, architecture: nn.Module) -> Tensor:
+        """Check channels and bit widths; see the base class.
+
+        Raises:
+            TargetMissedError: says by how much, or which bit width is off.
+        """
+        pruned = super().check(architecture)
+        if self.quantizes:
+            self._check_bits(architecture)
+        return pruned
+
+    def _check_bits(self, architecture: nn.Module) -> None:
+        ranges = self.bit_ranges()
+        for handle in quantizer_handles(architecture):
+            if not handle.quantizer.calibrated:
+                raise TargetMissedError(f'{handle.name} was never calibrated: add '
+                                        'mmrazor.GETACalibrationHook to default_hooks')
+            bits, limits = handle.quantizer.bits().item(), ranges[handle.name]
+            whole = round(bits)
+            if abs(bits - whole) > _WHOLE or not limits.min_bits <= whole <= limits.max_bits:
+                raise TargetMissedError(
+                    f'{handle.name} has {bits:.4f} bits, which is no whole width in '
+                    f'[{limits.min_bits}, {limits.max_bits}]. The checkpoints are kept: the run '
+                    'was stopped early, or its optimizer is not QASSO; resume it')
 
 
 def _quant_config(quant: Mapping[str, Any] | None) -> tuple[QuantConfig | None, int]:
@@ -181,23 +215,8 @@ def _quant_config(quant: Mapping[str, Any] | None) -> tuple[QuantConfig | None, 
     return QuantConfig(**options), start
 
 
-def _check_target(target: dict[str, Any] | None, quant: QuantConfig | None) -> None:
-    if target is None:
-        return
-    known = TARGETS.get(target.get('kind'), ())
-    if not known or set(target) - {'kind', 'ratio', *known} or 'ratio' not in target:
-        raise ValueError(f'target={target}: give kind (one of {", ".join(TARGETS)}) and ratio, and '
-                         f'{" and ".join(known) or "what it takes"} if needed')
-    if target['kind'] == 'latency' and 'table' not in target:
-        raise ValueError("target kind='latency' without table: set table to the latency file of "
-                         'this model, which tools/analysis/latency_table.py measures')
-    if target['kind'] == 'bops' and quant is None:
-        raise ValueError("target kind='bops' without quant: without quantizers BOPs are MACs times "
-                         "1024; set quant, or kind='macs'")
-
-
-def _frozen_copy(model: nn.Module) -> nn.Module:
-    teacher = copy.deepcopy(model).requires_grad_(False).eval()
-    # Its weights are loaded by the algorithm.
-    teacher.init_weights = lambda: None
-    return teacher
+def _describe(plan: StagePlan) -> str:
+    return (f'stages in optimizer steps: warm-up from 0, projection from {plan.warmup} '
+            f'({plan.projection_periods} stairs), joint from {plan.pruning_start} '
+            f'({plan.pruning_periods} periods of {plan.period}), cool-down from '
+            f'{plan.pruning_stop} to {plan.total}')

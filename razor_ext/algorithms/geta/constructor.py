@@ -53,7 +53,7 @@ def _pruning(algorithm: GETA, options: dict[str, Any]) -> dict[str, Any]:
     if target is not None:
         mutator = algorithm.mutator
         options.update(target=target, divisor=mutator.divisor, min_channels=mutator.min_channels,
-                       groups=mutator.group_index(algorithm.architecture))
+                       groups=mutator.channel_index(algorithm.architecture))
     return {'groups': None, 'plan': None, **options}
 
 
@@ -115,7 +115,7 @@ def _register_published(name: str) -> Builder:
                              f'not {target} and {mutator.divisor}')
         options.pop('lr_quant', None)
         return build_oto_optimizer(
-            name, mutator.group_index(algorithm.architecture),
+            name, mutator.channel_index(algorithm.architecture),
             algorithm.architecture.named_parameters(),
             target_group_sparsity=target['ratio'], group_divisible=mutator.divisor,
             start_pruning_step=stages.warmup + stages.projection, pruning_steps=stages.pruning,

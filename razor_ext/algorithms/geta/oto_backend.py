@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from .groups import GroupIndex
+from razor_ext.pruning.channel_index import ChannelIndex
 
 _PACKAGE = 'only_train_once'
 # Values of its TensorTransform.
@@ -61,7 +61,7 @@ def _import_optimizer(name: str, clone: str | Path | None) -> type:
     return getattr(module, name.upper())
 
 
-def param_groups(index: GroupIndex, named_parameters: Mapping[str, Tensor] | Iterable
+def param_groups(index: ChannelIndex, named_parameters: Mapping[str, Tensor] | Iterable
                  ) -> list[dict[str, Any]]:
     """Express groups in the published format: one param group per unit, one for the rest.
 
@@ -70,12 +70,12 @@ def param_groups(index: GroupIndex, named_parameters: Mapping[str, Tensor] | Ite
             first or second dimension, in order).
     """
     result, parameters = [], dict(named_parameters)
-    starts = [*index.starts, index.num_groups]
+    starts = [*index.starts, index.total]
     by_unit: dict[int, list] = {u: [] for u in range(len(index.sizes))}
     for entry in index.entries:
-        unit = int(torch.searchsorted(torch.tensor(starts), entry.groups.min(), right=True)) - 1
+        unit = int(torch.searchsorted(torch.tensor(starts), entry.channels.min(), right=True)) - 1
         whole = torch.arange(starts[unit], starts[unit + 1])
-        if entry.dim > 1 or not torch.equal(entry.groups, whole):
+        if entry.dim > 1 or not torch.equal(entry.channels, whole):
             raise ValueError(f'{entry.name} of unit {index.unit_names[unit]} cannot be expressed '
                              f"in the format of {_PACKAGE}: use this package's QASSO or HESSO, or "
                              'keep the unit from being pruned')
@@ -102,7 +102,7 @@ def _group(group_id: str, size: int, prunable: bool, params: dict[str, Tensor],
             'p_transform': transforms, 'auxiliary_ngs': [], 'op': None, 'node_ids': []}
 
 
-def build_oto_optimizer(name: str, index: GroupIndex,
+def build_oto_optimizer(name: str, index: ChannelIndex,
                         named_parameters: Mapping[str, Tensor] | Iterable, *,
                         clone: str | Path | None = None, **options: Any) -> Optimizer:
     """Build a published optimizer over our groups.

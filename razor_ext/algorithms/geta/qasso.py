@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from razor_ext.pruning.channel_index import ChannelIndex
 from razor_ext.quantization import split_scales
 
 from .active_rows import ActiveRows
 from .forgetting import ForgetRule
-from .groups import GroupIndex
 from .projection import BitBank, BitHandle
 from .sparse_optimizer import ACTIVE, GroupSparseOptimizer
 from .stages import COOLDOWN, JOINT, BitRange, StagePlan
@@ -44,7 +44,7 @@ class QASSO(GroupSparseOptimizer):
         ValueError: A bit ceiling that its stairs cannot bring down to the final range.
     """
 
-    def __init__(self, params: Iterable, *, groups: GroupIndex | None,
+    def __init__(self, params: Iterable, *, groups: ChannelIndex | None,
                  plan: StagePlan | None, handles: Sequence[BitHandle] = (),
                  weight_bits: BitRange | None = None, activation_bits: BitRange | None = None,
                  bit_ranges: Mapping[str, BitRange] | None = None, lr_quant: float = 1e-3,
@@ -72,7 +72,7 @@ class QASSO(GroupSparseOptimizer):
             self._stair = -1
             self._update_limits(0)
 
-    def constrain_(self, index: GroupIndex | None, bank: BitBank | None = None) -> None:
+    def constrain_(self, index: ChannelIndex | None, bank: BitBank | None = None) -> None:
         """Zero what is pruned, and move step sizes into the present ranges; see the base class."""
         if index is not None:
             super().constrain_(index)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from .groups import GroupIndex
+from razor_ext.pruning.channel_index import ChannelIndex
 
 CRITERIA = ('magnitude', 'avg_magnitude', 'cosine_similarity', 'taylor_first_order',
             'taylor_second_order')
@@ -48,7 +48,7 @@ class Saliency:
             raise ValueError(f"cosine={cosine!r}: 'reference' (cos + 1) or 'descent' (1 - cos)")
         self.cosine = cosine
 
-    def raw(self, index: GroupIndex, params: Sequence[Tensor],
+    def raw(self, index: ChannelIndex, params: Sequence[Tensor],
             directions: Sequence[Tensor]) -> dict[str, Tensor]:
         """Compute each criterion for each group.
 
@@ -71,11 +71,11 @@ class Saliency:
         }
         return {name: values[name] for name in self.weights}
 
-    def __call__(self, index: GroupIndex, params: Sequence[Tensor],
+    def __call__(self, index: ChannelIndex, params: Sequence[Tensor],
                  directions: Sequence[Tensor]) -> Tensor:
         """Overall scores [G]; see :meth:`raw` for the arguments."""
         raw = self.raw(index, params, directions)
-        total = torch.zeros(index.num_groups, device=index.device)
+        total = torch.zeros(index.total, device=index.device)
         for name, weight in self.weights.items():
             norm = (raw[name].square().sum() + _GUARD).sqrt() + _GUARD
             total += raw[name] * (weight / norm)

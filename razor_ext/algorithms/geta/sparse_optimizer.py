@@ -11,11 +11,13 @@ from mmengine.dist import broadcast
 from torch import Tensor
 from torch.optim import Optimizer
 
-from .groups import GroupIndex
+from razor_ext.pruning.channel_index import ChannelIndex
+from razor_ext.pruning.chooser import Chooser, Divisor
+from razor_ext.pruning.targets import Target
+
 from .guard import FiniteGuard
 from .saliency import Saliency
 from .stages import StagePlan
-from .targets import Chooser, Divisor, Target
 from .variants import descent_directions, make_base, make_defaults
 
 KEPT, ACTIVE, PRUNED = 0, 1, 2
@@ -49,7 +51,7 @@ class GroupSparseOptimizer(Optimizer):
         ValueError: See the classes of the arguments; a target that cannot be met is one such case.
     """
 
-    def __init__(self, params: Iterable, *, groups: GroupIndex | None, plan: StagePlan | None,
+    def __init__(self, params: Iterable, *, groups: ChannelIndex | None, plan: StagePlan | None,
                  target: Target | None = None, variant: str = 'adamw',
                  saliency: Saliency | None = None, divisor: Divisor = 1, min_channels: int = 1,
                  implementation: str = 'auto', max_skipped_steps: int = 50,
@@ -71,15 +73,15 @@ class GroupSparseOptimizer(Optimizer):
         if plan is not None:
             self.set_plan(plan)
 
-    def _prepare_pruning(self, groups: GroupIndex, target: Target | None, divisor: Divisor,
+    def _prepare_pruning(self, groups: ChannelIndex, target: Target | None, divisor: Divisor,
                          min_channels: int) -> None:
         if target is None:
             raise ValueError('groups without a target: give a SparsityTarget or a CostTarget')
         self.chooser = Chooser(groups.unit_names, groups.sizes, divisor, min_channels)
         target.prepare(self.chooser)
-        self._status = torch.full((groups.num_groups,), KEPT, dtype=torch.int8,
+        self._status = torch.full((groups.total,), KEPT, dtype=torch.int8,
                                   device=groups.device)
-        self._scores = torch.zeros(groups.num_groups, device=groups.device)
+        self._scores = torch.zeros(groups.total, device=groups.device)
         self._any_pruned = False
 
     def set_plan(self, plan: StagePlan) -> None:
@@ -137,7 +139,8 @@ class GroupSparseOptimizer(Optimizer):
                  if p.grad is not None]
         if self.plan is None:
             raise RuntimeError(f'{type(self).__name__} has no stages: call set_plan() first (in a '
-                               'Runner, add mmrazor.GETAHook to custom_hooks)')
+                               "Runner, add pruning=dict(type='mmrazor.PruningHook') to "
+                               'default_hooks)')
         finite = self._guard.check(grads)
         step, pruning = self._steps, self.index is not None
         opens = pruning and self.plan.opens(step)
@@ -193,7 +196,7 @@ class GroupSparseOptimizer(Optimizer):
         if self.index is not None:
             self.constrain_(self.index)
 
-    def constrain_(self, index: GroupIndex) -> None:
+    def constrain_(self, index: ChannelIndex) -> None:
         """Zero what is pruned in parameters: those trained, or those of an average of them."""
         if self._any_pruned:
             index.zero_(self._status == PRUNED)

@@ -1,3 +1,5 @@
+from razor_ext.registry import keep_root_names
+
 from .augment import EraseSequence, FlipSequence, PerspectiveSequence, RotateSequence
 from .dataset import CASIABDataset, Gait3DDataset, GaitDataset, GREWDataset, OUMVLPDataset
 from .demo import GaitDemoDataset
@@ -14,3 +16,5 @@ __all__ = [
     'SilhouetteStore', 'TripletBatchSampler', 'is_store', 'load_pickle', 'read_partition',
     'scan_tree', 'write_store',
 ]
+
+keep_root_names(__name__)

@@ -4,7 +4,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
-from mmengine.registry import TRANSFORMS
+
+from razor_ext.registry import TRANSFORMS
 
 
 class SequenceAugment(BaseTransform):

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
-from mmengine.registry import DATASETS
+
+from razor_ext.registry import DATASETS
 
 from .pickle_io import SequenceError
 from .store import SequenceKey, is_store, open_store

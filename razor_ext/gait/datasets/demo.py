@@ -15,8 +15,8 @@ from pathlib import Path
 import cv2
 from filelock import FileLock
 from mmengine.logging import print_log
-from mmengine.registry import DATASETS
 
+from razor_ext.registry import DATASETS
 from razor_ext.walker import CONDITIONS, VIEWS, keyed_rng, silhouette_sequence
 
 from .dataset import GaitDataset

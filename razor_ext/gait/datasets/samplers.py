@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import numpy as np
 from mmengine.dataset import DefaultSampler
 from mmengine.dist import get_dist_info
-from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
+
+from razor_ext.registry import DATA_SAMPLERS
 
 
 @DATA_SAMPLERS.register_module()

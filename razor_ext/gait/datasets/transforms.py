@@ -4,7 +4,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
-from mmengine.registry import TRANSFORMS
+
+from razor_ext.registry import TRANSFORMS
 
 from ..structures import GaitDataSample
 from .pickle_io import SequenceError, check_frames, load_pickle

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
-from mmengine.registry import METRICS
+
+from razor_ext.registry import METRICS
 
 from .embeddings import BlockDistance, EmbeddingSet
 from .protocols import exclude_identical_views, retrieve, top_subjects, view_matrix

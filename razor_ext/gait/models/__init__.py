@@ -1,3 +1,5 @@
+from razor_ext.registry import keep_root_names
+
 from .backbones import GaitGLBackbone, GaitPlainCNN, GaitResNet
 from .data_preprocessor import GaitDataPreprocessor
 from .heads import PartBNHead, PartBNNeckHead
@@ -15,3 +17,5 @@ __all__ = [
     'GeMPooling', 'GlobalLocalConv3d', 'HorizontalPyramidPooling', 'PartBNHead', 'PartBNNeckHead',
     'PartCrossEntropyLoss', 'PartLinear', 'PartTripletLoss',
 ]
+
+keep_root_names(__name__)

@@ -4,8 +4,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mmengine.model import BaseModule
-from mmengine.registry import MODELS
 from torch import Tensor, nn
+
+from razor_ext.registry import MODELS
 
 from .layers import GlobalLocalConv3d
 

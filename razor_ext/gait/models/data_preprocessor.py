@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import torch
 from mmengine.model import BaseDataPreprocessor
-from mmengine.registry import MODELS
 from torch import Tensor
+
+from razor_ext.registry import MODELS
 
 from ..structures import GaitDataSample
 

@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule
-from mmengine.registry import MODELS
 from torch import Tensor, nn
+
+from razor_ext.registry import MODELS
 
 from .layers import PartLinear
 

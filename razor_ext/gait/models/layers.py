@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
-from mmengine.registry import MODELS
 from torch import Tensor, nn
+
+from razor_ext.registry import MODELS
 
 
 class PartLinear(nn.Module):

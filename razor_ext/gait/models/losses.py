@@ -4,8 +4,9 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from mmengine.dist import all_gather, get_rank, get_world_size
-from mmengine.registry import MODELS
 from torch import Tensor, nn
+
+from razor_ext.registry import MODELS
 
 
 def gather_with_grad(x: Tensor) -> Tensor:

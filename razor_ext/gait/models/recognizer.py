@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import torch
 from mmengine.model import BaseModel
-from mmengine.registry import MODELS
 from torch import Tensor, nn
+
+from razor_ext.registry import MODELS
 
 from ..structures import GaitDataSample
 from .data_preprocessor import packed_lengths

@@ -66,7 +66,7 @@ def test_cost_target_is_met():
     for step in range(PLAN.total):
         set_grads(net, scales, step)
         opt.step()
-    kept = opt.chooser.keep_counts(opt.pruned.numpy())
+    kept = opt.chooser.structure(opt.pruned.numpy())
     assert macs(kept) <= 0.4 * macs({'conv1': 12, 'conv10': 16})
     assert int(zero_groups(opt).sum()) == int(np.sum(opt.pruned.numpy()))
 

@@ -11,10 +11,9 @@ import torch
 from torch import nn
 
 from razor_ext.algorithms.geta import HESSO, Saliency, SparsityTarget, StagePlan
-from razor_ext.algorithms.geta.groups import GroupIndex
 from razor_ext.algorithms.geta.oto_backend import build_oto_optimizer, param_groups
 from razor_ext.algorithms.geta.saliency import PUBLISHED
-from razor_ext.algorithms.geta.targets import Chooser
+from razor_ext.pruning import ChannelIndex, Chooser
 
 from .cifar_nets import VGG7, HandMember, HandUnit, ResNet20, unit
 from .toy import Net, grouped
@@ -100,7 +99,7 @@ def test_scores_of_every_period_with_adam(name):
                             [directions[e.name] for e in index.entries])
         torch.testing.assert_close(scores, torch.cat([s.detach() for s in oracle.global_scores]),
                                    rtol=1e-4, atol=1e-7)
-        pruned = torch.zeros(index.num_groups, dtype=torch.bool)
+        pruned = torch.zeros(index.total, dtype=torch.bool)
         pruned[list(map(int, oracle.pruned_group_idxes))] = True
         chosen = target.choose(chooser, scores.double().numpy(), pruned.numpy(), len(periods), 3)
         before = set(map(int, oracle.pruned_group_idxes))
@@ -116,7 +115,7 @@ def test_scores_of_every_period_with_adam(name):
     assert [len(ours) for ours, _ in periods] == [len(new) for _, new in periods]
     for ours, new in periods:
         assert ours == new
-    assert len(zeroed(index)) == int(0.4 * index.num_groups)
+    assert len(zeroed(index)) == int(0.4 * index.total)
 
 
 class QuantConv(nn.Conv2d):
@@ -191,7 +190,7 @@ def test_the_backend_names_what_it_cannot_do(tmp_path):
         build_oto_optimizer('dhspg', index, names)
     half = HandUnit('half', 6, (HandMember('conv1.weight', 0, torch.arange(6).view(6, 1), 'out'),))
     with pytest.raises(ValueError, match='cannot be expressed'):
-        build_oto_optimizer('hesso', GroupIndex([half], names), names)
+        build_oto_optimizer('hesso', ChannelIndex([half], names), names)
     optimizer = build_oto_optimizer('hesso', index, names, lr=0.1, pruning_steps=4)
     with pytest.raises(ValueError, match='cannot be resumed'):
         optimizer.load_state_dict({})

@@ -10,7 +10,7 @@ from razor_ext.algorithms.geta import (
     HESSO,
     QASSO,
     BitRange,
-    GroupIndex,
+    ChannelIndex,
     SparsityTarget,
     StagePlan,
 )
@@ -76,8 +76,8 @@ def handles(net: Net) -> list[Handle]:
             handle('fc', net.fc.weight), handle('fc.act', None, learn_t=False, signed=False)]
 
 
-def grouped(net: nn.Module, units: list | None = None) -> GroupIndex:
-    return GroupIndex(net.units() if units is None else units, net.named_parameters(),
+def grouped(net: nn.Module, units: list | None = None) -> ChannelIndex:
+    return ChannelIndex(net.units() if units is None else units, net.named_parameters(),
                       [n for n, _ in net.named_buffers()])
 
 

@@ -77,8 +77,9 @@ def run_joint(tmp_path: Path, kind: str, width: int, batch_size: int,
     sliced = RAZOR_MODELS.build(dict(
         _scope_='mmrazor', type='CompressedModel', demo_input=dict(type='CifarInput'),
         architecture=dict(type='mmengine.CifarNet', kind=kind, width=width),
-        fix_subnet=str(tmp_path / 'fix_subnet.json'), quant=str(tmp_path / 'quant.json'),
-        checkpoint=str(tmp_path / 'compressed.pth'))).eval()
+        fix_subnet=str(tmp_path / 'compressed' / 'fix_subnet.json'),
+        quant=str(tmp_path / 'compressed' / 'quant.json'),
+        checkpoint=str(tmp_path / 'compressed' / 'compressed.pth'))).eval()
     return run, masked, sliced
 
 
@@ -90,7 +91,7 @@ def check(tmp_path: Path, kind: str, width: int, batch_size: int) -> dict[str, f
     # A sum in another order can take an activation at the edge of a step to the next one.
     torch.testing.assert_close(found, wanted, rtol=0., atol=float(0.02 * wanted.abs().max()))
     assert torch.isclose(found, wanted, rtol=1e-4, atol=1e-5).float().mean() > 0.7
-    counts = json.loads((tmp_path / 'fix_subnet.json').read_text())
+    counts = json.loads((tmp_path / 'compressed' / 'fix_subnet.json').read_text())
     sizes = run.model.mutator.choice_template
     assert sum(sizes.values()) - sum(counts.values()) == sum(sizes.values()) // 2
     operands = [q for _, layer in quantized_layers(sliced)

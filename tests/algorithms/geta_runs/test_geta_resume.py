@@ -54,8 +54,9 @@ def test_resumed_run_is_the_uninterrupted_one(tmp_path: Path, dense: Path, whole
     for key in ('state_dict', 'ema_state_dict', 'optimizer'):
         assert_same(one[key], other[key], key)
     for name in ('fix_subnet.json', 'quant.json'):
-        assert (tmp_path / name).read_text() == (Path(whole.work_dir) / name).read_text()
-    assert_same(*(safe_load(Path(r.work_dir) / 'compressed.pth')['state_dict']
+        assert (tmp_path / 'compressed' / name).read_text() == (
+            Path(whole.work_dir) / 'compressed' / name).read_text()
+    assert_same(*(safe_load(Path(r.work_dir) / 'compressed' / 'compressed.pth')['state_dict']
                   for r in (whole, run)))
 
 

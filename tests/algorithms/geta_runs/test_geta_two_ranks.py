@@ -23,7 +23,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
         port = free.getsockname()[1]
     mp.spawn(train, (2, port, str(folder)), nprocs=2)
     for name in ('whole', *STAGES):
-        assert (Path(folder) / name / 'compressed.pth').is_file()
+        assert (Path(folder) / name / 'compressed' / 'compressed.pth').is_file()
     return [torch.load(folder / f'rank{rank}.pth', weights_only=True) for rank in range(2)]
 
 

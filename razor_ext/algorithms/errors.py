@@ -1,6 +1,0 @@
-"""What a compression run can end with."""
-from __future__ import annotations
-
-
-class TargetMissedError(RuntimeError):
-    """The run ended before its compression target was met."""

@@ -1,0 +1,225 @@
+"""Model families, found by one registration: an entry point of the group `razor_ext.families`.
+
+A family is what compression has to know of one kind of models. The package's own are declared in
+its setup.py, as those of any other distribution are:
+
+    entry_points={'razor_ext.families': ['toy = toy_family.family:FAMILY']}
+
+The object lies in a module that imports nothing heavy, since it is read before it is known whether
+the family's packages are installed:
+
+    # toy_family/family.py
+    from razor_ext.engine.families import Family
+
+    FAMILY = Family(name='toy', modules=('toy_family.models', 'toy_family.fixers'),
+                    demo_inputs={'toy_family.models.ToyRegressor': (1, 3, 16, 16)})
+
+`toy_family/__init__.py` should not import it: where `toy_family` is imported before `razor_ext`,
+it would be read half imported.
+
+Entry points are read from the metadata of the installed distribution. A source tree that is used
+without installing it, or was updated since, has none or old ones: a warning and
+`python -m razor_ext.check_env` say so, and `bash tools/setup_env.sh` writes them anew.
+"""
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Callable, Union
+
+from razor_ext.compat import is_usable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+GROUP = 'razor_ext.families'
+
+LOADED = 'loaded'
+PACKAGE_MISSING = 'package missing'
+BROKEN = 'broken'
+
+STALE = (
+    'The installed metadata of razor_ext declare no model family: they are older than its source. '
+    'Run `bash tools/setup_env.sh`, or `pip install --no-deps --no-build-isolation -e .`, in the '
+    'source tree.')
+
+#: A shape [N, C, ...] with N = 1, the config of one of MMRazor's demo inputs, or a function of the
+#: model that returns either, or None where it knows none.
+DemoInput = Union[Sequence[int], Mapping[str, Any],
+                  Callable[['nn.Module'], Union[Sequence[int], Mapping[str, Any], None]]]
+
+
+class FamilyError(ValueError):
+    """An entry point that is no family, or two families of one name."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """What compression has to know of one kind of models.
+
+    Args:
+        name: Unique name.
+        requires: Top-level packages that `modules` cannot be imported without; where one is
+            missing the family is left out.
+        modules: Modules to import with `razor_ext`: they register models, datasets, fixers
+            (`razor_ext.graph.register_fixer`), quantized layers
+            (`razor_ext.quantization.register_quant_layer`).
+        deploy_modules: Modules to import before a deployment: they register with MMDeploy, which
+            need not be installed.
+        demo_inputs: Input that a model is traced on, by 'package.module.Type' of the model; it
+            serves subclasses too.
+        samples: Random input file content of a deployment, by MMDeploy's name of the task: a
+            function of a NumPy generator.
+    """
+
+    name: str
+    requires: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    deploy_modules: tuple[str, ...] = ()
+    demo_inputs: Mapping[str, DemoInput] = field(default_factory=dict)
+    samples: Mapping[str, Callable[[np.random.Generator], np.ndarray]] = field(
+        default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FamilyRecord:
+    """One entry point and what became of it: `state` is one of this module's constants."""
+
+    entry_point: str
+    state: str
+    detail: str = ''
+    family: Family | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the family, of the entry point where it could not be read."""
+        return self.entry_point.partition(' = ')[0] if self.family is None else self.family.name
+
+
+def find_entry_points() -> list[metadata.EntryPoint]:
+    """Return the entry points of the group in the order of their names, each once."""
+    if sys.version_info >= (3, 10):
+        found = metadata.entry_points(group=GROUP)
+    else:  # lists a distribution twice that lies on two folders of the path
+        found = metadata.entry_points().get(GROUP, ())
+    return sorted(set(found), key=lambda point: (point.name, point.value))
+
+
+def is_stale(points: Sequence[metadata.EntryPoint]) -> bool:
+    """Return whether none of the entry points is of this package, which declares its own."""
+    package = __name__.partition('.')[0]
+    return all(point.value.partition('.')[0] != package for point in points)
+
+
+@functools.cache
+def load_families() -> tuple[FamilyRecord, ...]:
+    """Read every family and import its modules; later calls return the record of the first.
+
+    Where a module cannot be imported, a warning says so and the other families go on.
+
+    Raises:
+        FamilyError: If an entry point is no `Family`, or two have one name.
+    """
+    points = find_entry_points()
+    if is_stale(points):
+        _logger().warning(STALE)
+    records = [_read(point) for point in points]
+    by_name: dict[str, FamilyRecord] = {}
+    for record in records:
+        other = record if record.family is None else by_name.setdefault(record.name, record)
+        if other is not record:
+            raise FamilyError(
+                f'two model families are named {record.name!r}: the entry points '
+                f'{other.entry_point!r} and {record.entry_point!r} of the group {GROUP}; uninstall '
+                'one of the distributions, or rename its family')
+    return tuple(_import(record) for record in records)
+
+
+def _read(point: metadata.EntryPoint) -> FamilyRecord:
+    text = f'{point.name} = {point.value}'
+    try:
+        family = point.load()
+    except Exception as error:  # of a third party's module
+        return _broken(text, error)
+    if not isinstance(family, Family):
+        raise FamilyError(f'the entry point {text!r} of the group {GROUP} is a '
+                          f'{type(family).__name__}, not a {__name__}.Family; correct it in the '
+                          'setup of the distribution that declares it, or uninstall that')
+    return FamilyRecord(text, LOADED, family=family)
+
+
+def _import(record: FamilyRecord) -> FamilyRecord:
+    if record.family is None:
+        return record
+    missing = [name for name in record.family.requires if not is_usable(name)]
+    if missing:
+        return FamilyRecord(record.entry_point, PACKAGE_MISSING, ', '.join(missing), record.family)
+    try:
+        for module in record.family.modules:
+            importlib.import_module(module)
+    except Exception as error:  # of a third party's module
+        return _broken(record.entry_point, error, record.family)
+    return record
+
+
+def _broken(text: str, error: Exception, family: Family | None = None) -> FamilyRecord:
+    detail = f'{type(error).__name__}: {error}'
+    _logger().warning(
+        'The model family of the entry point %r (group %s) cannot be imported and is left out: %s. '
+        'Repair or uninstall the distribution that declares it; `python -m razor_ext.check_env` '
+        'lists the families.', text, GROUP, detail, exc_info=error)
+    return FamilyRecord(text, BROKEN, detail, family)
+
+
+def _logger() -> logging.Logger:
+    return logging.getLogger('razor_ext')
+
+
+def families() -> tuple[Family, ...]:
+    """Return the families that are loaded."""
+    return tuple(record.family for record in load_families() if record.state == LOADED)
+
+
+def import_deploy_modules() -> None:
+    """Import what the families register with MMDeploy."""
+    for family in families():
+        for module in family.deploy_modules:
+            importlib.import_module(module)
+
+
+def find_demo_input(model: nn.Module) -> Sequence[int] | Mapping[str, Any] | None:
+    """Return the demo input that a family gives for a model, by the model's nearest known type.
+
+    Args:
+        model: The dense model.
+
+    Returns:
+        A shape with a batch of 1, the config of one of MMRazor's demo inputs, or None where no
+        family knows the model.
+    """
+    for cls in type(model).__mro__:
+        for family in families():
+            value = family.demo_inputs.get(f'{cls.__module__}.{cls.__qualname__}')
+            value = value(model) if callable(value) else value
+            if value is not None:
+                return value
+    return None
+
+
+def find_sample(task: str, generator: np.random.Generator) -> np.ndarray | None:
+    """Return a random input of a deployment task, None where no family knows the task.
+
+    Args:
+        task: MMDeploy's name of the task, as `codebase_config.task` has it.
+        generator: Source of the values.
+    """
+    for family in families():
+        if task in family.samples:
+            return family.samples[task](generator)
+    return None

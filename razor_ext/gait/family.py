@@ -1,0 +1,25 @@
+"""Gait recognition as a model family."""
+from __future__ import annotations
+
+import numpy as np
+
+from razor_ext.engine.families import Family
+
+#: Frames of a random sequence.
+FRAMES = 30
+
+
+def random_silhouettes(generator: np.random.Generator) -> np.ndarray:
+    """Draw a sequence of silhouettes, uint8 [frames, height, width] of 0 and 255."""
+    return generator.integers(0, 2, (FRAMES, 64, 64)).astype(np.uint8) * 255
+
+
+FAMILY = Family(
+    name='gait',
+    requires=('mmengine', 'mmcv'),
+    modules=('razor_ext.gait.models', 'razor_ext.gait.datasets', 'razor_ext.gait.evaluation',
+             'razor_ext.gait.hooks', 'razor_ext.gait.quantized'),
+    deploy_modules=('razor_ext.gait.deploy.codebase', ),
+    # Six frames: two steps of the temporal convolutions, which take three at once.
+    demo_inputs={'razor_ext.gait.models.recognizer.GaitRecognizer': (1, 1, 6, 64, 44)},
+    samples={'GaitRecognition': random_silhouettes})

@@ -1,0 +1,24 @@
+"""Sizes that MMPose's modules hold as Python attributes, corrected once they are sliced."""
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from razor_ext.graph import Kept, register_fixer
+
+
+@register_fixer('mmpose.models.utils.rtmcc_block.RTMCCBlock')
+def fix_gated_attention_unit(module: nn.Module, kept: Kept) -> None:
+    """`e` is the width of u and v, `s` that of the shared base; `sqrt_s` stays what it was."""
+    module.e = module.o.in_features
+    module.s = len(kept.positions('uv.weight', 0)) - (
+        2 * module.e if module.attn_type == 'self-attn' else module.e)
+
+
+@register_fixer('mmpose.models.backbones.litehrnet.CrossResolutionWeighting')
+def fix_cross_resolution_weighting(module: nn.Module, kept: Kept) -> None:
+    """`channels` are the widths of the streams whose weights are split apart again."""
+    bounds = torch.tensor([0, *module.channels]).cumsum(0)
+    positions = kept.positions('conv2.conv.weight', 0)
+    counts = torch.searchsorted(positions, bounds).diff()
+    module.channels = type(module.channels)(counts.tolist())

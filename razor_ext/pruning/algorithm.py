@@ -1,0 +1,235 @@
+"""What every pruning algorithm over the dependency graph is."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel, revert_sync_batchnorm
+from mmengine.optim import OptimWrapper
+from mmrazor.registry import MODELS
+from torch import Tensor, nn
+
+from razor_ext.quantization import QuantizedLayerInfo
+
+from .chooser import Divisor
+from .distillation import DistilledAlgorithm
+from .export import Compressed, compress, finished_copy
+from .extract import load_run
+from .mutator import GraphMutator
+from .target_config import build_target, check_target_config
+from .targets import Target
+
+
+class PruningAlgorithm(DistilledAlgorithm):
+    """Base class of the algorithms over the dependency graph.
+
+    A subclass says which channels are pruned (`pruned_channels`) and does its part in `start`,
+    `before_step`, `after_step` and `follow`, which `PruningHook` calls.
+
+    Args:
+        architecture: the dense model, or its config.
+        checkpoint: weights of the dense model; None where `architecture.init_cfg` names them.
+        target: what to prune: `dict(kind='sparsity', ratio=share of channels to prune)`, or the
+            share to leave of `kind='macs'`, `'params'`, `'bops'` or `'latency'`, of the dense float
+            model. Latency is read from `table`, a file that tools/analysis/latency_table.py
+            measures. Further keys are arguments of `SparsityTarget` or `CostTarget`.
+        divisor: channel counts are multiples of it: a number, or a table by unit name.
+        min_channels: channels that every unit keeps at least.
+        min_ratio: share of its channels that every unit keeps at least.
+        keep: exact dotted names of modules or parameters of the architecture to leave whole.
+        demo_input: makes the input on which the model is traced: a shape with a batch of 1, or the
+            config of one of MMRazor's demo inputs; None for that of the model's family.
+        mutator: the channel mutator or its config, in place of the settings of channels above.
+        distiller: one of MMRazor's distillers, to learn from the dense model as well.
+        data_preprocessor: the data preprocessor; None for the architecture's.
+        init_cfg: initialisation config.
+
+    Raises:
+        ValueError: a bad target, or settings that contradict each other.
+        NothingToPruneError: no channel of the architecture can be pruned.
+    """
+
+    #: Prefix of what a run reports.
+    title = 'prune'
+    #: Options of `target` that the algorithm sets unless the config does.
+    target_defaults: Mapping[str, Any] = {}
+    #: What is quantized and why not; empty for a float model.
+    quant_infos: list[QuantizedLayerInfo]
+
+    def __init__(self,
+                 architecture: BaseModel | dict,
+                 checkpoint: str | None = None,
+                 target: Mapping[str, Any] | None = None,
+                 divisor: Divisor = 1,
+                 min_channels: int = 1,
+                 min_ratio: float = 0.0,
+                 keep: Sequence[str] = (),
+                 demo_input: Sequence[int] | Mapping | None = None,
+                 mutator: GraphMutator | dict | None = None,
+                 distiller: dict | None = None,
+                 data_preprocessor: nn.Module | dict | None = None,
+                 init_cfg: dict | None = None) -> None:
+        super().__init__(_with_checkpoint(architecture, checkpoint), data_preprocessor, init_cfg)
+        if checkpoint is not None and not isinstance(architecture, Mapping):
+            self.architecture.init_cfg = dict(type='Pretrained', checkpoint=checkpoint)
+        self.quant_infos = []
+        self.target_cfg = None if target is None else dict(target)
+        check_target_config(self.target_cfg, self.quantizes)
+        rules = dict(divisor=divisor, min_channels=min_channels, min_ratio=min_ratio, keep=keep,
+                     demo_input=demo_input)
+        self.mutator = MODELS.build(_mutator_config(mutator, rules))
+        self.architecture = revert_sync_batchnorm(self.architecture)
+        self.mutator.prepare_from_supernet(self.architecture)
+        self.keep_teacher(distiller)
+        self.prepare()
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            self.architecture = nn.SyncBatchNorm.convert_sync_batchnorm(self.architecture)
+        self.transform()
+        self.build_distiller(distiller)
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether the run quantizes too."""
+        return False
+
+    def prepare(self) -> None:
+        """Do what needs the analysed float model, before batch norms are synchronised."""
+
+    def transform(self) -> None:
+        """Change the architecture for training, where the algorithm does (quantizers)."""
+
+    def most_bits(self) -> dict[str, dict[str, float]]:
+        """Return the most bits of the quantized sides of each layer; a missing layer is float."""
+        return {}
+
+    def build_target(self) -> Target | None:
+        """Make the target; None where nothing is to be pruned."""
+        return build_target(self, self.target_cfg, self.target_defaults)
+
+    # ---- a run, as PruningHook drives it
+
+    def start(self, optim_wrapper: OptimWrapper, max_iters: int) -> str:
+        """Prepare for a run.
+
+        Args:
+            optim_wrapper: the optimizer.
+            max_iters: iterations of the run.
+
+        Returns:
+            What will happen when, for the log.
+        """
+        raise NotImplementedError
+
+    def before_step(self, iteration: int, max_iters: int, grad_scale: Tensor | float) -> None:
+        """Look at the step to come.
+
+        Args:
+            iteration: number of the step, from 0.
+            max_iters: iterations of the run.
+            grad_scale: factor on the loss (mixed precision) that the gradients will hold.
+        """
+
+    def after_step(self, iteration: int, max_iters: int, num_samples: int) -> None:
+        """Do what a step of the optimizer is followed by.
+
+        Args:
+            iteration: number of the step, from 0.
+            max_iters: iterations of the run.
+            num_samples: samples of the step on this rank.
+        """
+
+    def follow(self, average: PruningAlgorithm, optim_wrapper: OptimWrapper) -> None:
+        """Keep an averaged copy of the algorithm (EMA) compressed as this one is."""
+
+    def is_pruned(self, iteration: int, max_iters: int) -> bool:
+        """Whether nothing further is pruned after an iteration."""
+        return False
+
+    def pruned_channels(self, architecture: nn.Module) -> Tensor:
+        """Return the channels [C] of a model of this structure that are pruned, on the CPU."""
+        raise NotImplementedError
+
+    def structure(self) -> dict[str, int]:
+        """Return the channels that each unit has left now."""
+        pruned = self.pruned_channels(self.architecture).numpy()
+        return self.mutator.chooser().structure(pruned)
+
+    def progress(self, optim_wrapper: OptimWrapper) -> dict[str, float]:
+        """Return what to report of the run, by name."""
+        structure, graph = self.structure(), self.mutator.graph
+        sizes = self.mutator.choice_template
+        return {'sparsity': 1 - sum(structure.values()) / sum(sizes.values()),
+                'macs': graph.macs(structure), 'params': graph.params(structure)}
+
+    def stage(self, optim_wrapper: OptimWrapper) -> str:
+        """Return the name of the present stage, '' where there are none."""
+        return ''
+
+    # ---- what comes of it
+
+    def check(self, architecture: nn.Module) -> Tensor:
+        """Check what a run has reached.
+
+        Args:
+            architecture: a copy with the final weights.
+
+        Returns:
+            Bool [C], the pruned channels.
+
+        Raises:
+            TargetMissedError: says by how much.
+        """
+        pruned, target = self.pruned_channels(architecture), self.build_target()
+        if target is not None:
+            chooser = self.mutator.chooser()
+            target.prepare(chooser)
+            target.check(chooser, pruned.numpy(), self.target_cfg['kind'])
+        return pruned
+
+    def compressed(self, average: PruningAlgorithm | None = None) -> Compressed:
+        """Check the result and slice it.
+
+        Args:
+            average: an average of this algorithm, to take the weights from.
+
+        Raises:
+            TargetMissedError: the target was missed, and by how much.
+            SliceError: the sliced model would not be the masked one.
+        """
+        model = finished_copy(self.architecture,
+                              None if average is None else average.architecture)
+        return compress(self, model, self.check(model))
+
+    def load_run(self, checkpoint: str) -> None:
+        """Load a checkpoint of a run of this algorithm.
+
+        Raises:
+            ValueError: it is of another model.
+            UnprunedError: nothing is pruned in it.
+        """
+        load_run(self, checkpoint)
+
+    def run_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the entries of a checkpoint that a finished run consists of."""
+        own = [key for key in self.state_dict() if key.startswith('architecture.')]
+        return {key: state[key] for key in own if key in state}
+
+
+def _with_checkpoint(architecture: BaseModel | dict, checkpoint: str | None) -> BaseModel | dict:
+    if checkpoint is None or not isinstance(architecture, Mapping):
+        return architecture
+    return {**architecture, 'init_cfg': dict(type='Pretrained', checkpoint=checkpoint)}
+
+
+def _mutator_config(mutator: GraphMutator | dict | None, rules: dict[str, Any]
+                    ) -> GraphMutator | dict:
+    if mutator is None:
+        return dict(type='mmrazor.GraphMutator', **rules)
+    defaults = dict(divisor=1, min_channels=1, min_ratio=0.0, keep=(), demo_input=None)
+    twice = [name for name, value in rules.items() if value != defaults[name]]
+    if twice:
+        raise ValueError(f'{", ".join(twice)} and mutator are both set: set '
+                         f'{", ".join(f"mutator.{name}" for name in twice)} instead, or leave '
+                         'mutator out')
+    return mutator

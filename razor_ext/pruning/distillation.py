@@ -1,0 +1,74 @@
+"""Learning from the dense model while it is pruned."""
+from __future__ import annotations
+
+import copy
+
+import torch
+from mmengine.runner import CheckpointLoader
+from mmrazor.models.algorithms.base import BaseAlgorithm
+from mmrazor.registry import MODELS
+from torch import Tensor, nn
+
+
+class DistilledAlgorithm(BaseAlgorithm):
+    """An algorithm that may have the dense model as its teacher.
+
+    Attributes:
+        teacher: the dense model, frozen and in evaluation mode; None without a distiller.
+        distiller: MMRazor's distiller; None where nothing is distilled.
+    """
+
+    def keep_teacher(self, distiller: dict | None) -> None:
+        """Copy the dense model, if a distiller needs it.
+
+        Args:
+            distiller: config of one of MMRazor's distillers.
+        """
+        self.distiller: nn.Module | None = None
+        self.teacher: nn.Module | None = None
+        if distiller is not None:
+            self.teacher = copy.deepcopy(self.architecture).requires_grad_(False).eval()
+            # Its weights are loaded by the algorithm.
+            self.teacher.init_weights = lambda: None
+
+    def build_distiller(self, distiller: dict | None) -> None:
+        """Build the distiller between the teacher and the architecture as it trains."""
+        if distiller is not None:
+            self.distiller = MODELS.build(distiller)
+            self.distiller.prepare_from_student(self.architecture)
+            self.distiller.prepare_from_teacher(self.teacher)
+
+    def init_weights(self) -> None:
+        """Load or make the dense weights; the teacher takes the same.
+
+        Raises:
+            ValueError: there is a teacher, but no checkpoint of the dense model.
+        """
+        super().init_weights()
+        if self.teacher is not None:
+            checkpoint = (self.architecture.init_cfg or {}).get('checkpoint')
+            if not checkpoint:
+                raise ValueError('a distiller learns from the dense model: set the checkpoint of '
+                                 'the dense model as architecture.init_cfg or as model.checkpoint')
+            state = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+            self.teacher.load_state_dict(state.get('state_dict', state))
+
+    def train(self, mode: bool = True) -> DistilledAlgorithm:
+        """Set the training mode; the teacher always evaluates."""
+        super().train(mode)
+        if getattr(self, 'teacher', None) is not None:
+            self.teacher.eval()
+        return self
+
+    def loss(self, inputs: Tensor, data_samples: list | None = None) -> dict[str, Tensor]:
+        """Compute the losses of the task, and those of the distiller."""
+        if self.distiller is None:
+            return super().loss(inputs, data_samples)
+        distiller = self.distiller
+        distiller.set_deliveries_override(False)
+        with distiller.teacher_recorders, distiller.deliveries, torch.no_grad():
+            self.teacher(inputs, data_samples, mode='loss')
+        distiller.set_deliveries_override(True)
+        with distiller.student_recorders, distiller.deliveries:
+            losses = self.architecture(inputs, data_samples, mode='loss')
+        return {**losses, **distiller.compute_distill_losses()}

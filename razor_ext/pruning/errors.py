@@ -1,0 +1,6 @@
+"""What a pruning run can end with."""
+from __future__ import annotations
+
+
+class TargetMissedError(RuntimeError):
+    """The run ended before its compression target was met."""

@@ -1,0 +1,105 @@
+"""Targets from the `target` setting of an algorithm."""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .costs import StructureCosts
+from .latency import latency_cost
+from .targets import CostTarget, SparsityTarget, Target
+
+if TYPE_CHECKING:
+    from .algorithm import PruningAlgorithm
+
+#: Arguments of CostTarget that a config may give.
+_COST_OPTIONS = ('per_cost', 'give_back', 'uniform')
+
+
+@dataclass(frozen=True)
+class TargetKind:
+    """A value of `target.kind`.
+
+    Attributes:
+        build: makes the target of (algorithm, ratio, options).
+        options: what `target` takes besides `kind` and `ratio`.
+    """
+
+    build: Callable[[PruningAlgorithm, float, dict[str, Any]], Target]
+    options: tuple[str, ...] = _COST_OPTIONS
+
+
+def _sparsity(algorithm: PruningAlgorithm, ratio: float, options: dict[str, Any]) -> Target:
+    return SparsityTarget(ratio, **options)
+
+
+def _macs(algorithm: PruningAlgorithm, ratio: float, options: dict[str, Any]) -> Target:
+    return CostTarget(ratio, algorithm.mutator.graph.macs, **options)
+
+
+def _params(algorithm: PruningAlgorithm, ratio: float, options: dict[str, Any]) -> Target:
+    return CostTarget(ratio, algorithm.mutator.graph.params, **options)
+
+
+def _bops(algorithm: PruningAlgorithm, ratio: float, options: dict[str, Any]) -> Target:
+    costs = StructureCosts(algorithm.architecture, algorithm.mutator)
+    bits = algorithm.most_bits()
+    return CostTarget(ratio, lambda structure: costs.summary(structure, bits)['bops'],
+                      reference=algorithm.mutator.graph.total_macs * 1024., **options)
+
+
+def _latency(algorithm: PruningAlgorithm, ratio: float, options: dict[str, Any]) -> Target:
+    table = options.pop('table')
+    cost, reference = latency_cost(algorithm.architecture, algorithm.mutator, table,
+                                   algorithm.most_bits())
+    return CostTarget(ratio, cost, reference=reference, **options)
+
+
+#: Kinds of targets by name.
+TARGETS: Mapping[str, TargetKind] = {
+    'sparsity': TargetKind(_sparsity, ('on_unreachable', 'per_unit')),
+    'macs': TargetKind(_macs), 'params': TargetKind(_params), 'bops': TargetKind(_bops),
+    'latency': TargetKind(_latency, ('table', *_COST_OPTIONS)),
+}
+
+
+def check_target_config(target: Mapping[str, Any] | None, quantized: bool) -> None:
+    """Refuse a `target` that says too little or what nothing reads.
+
+    Args:
+        target: the setting; None prunes nothing.
+        quantized: whether the algorithm has quantizers.
+
+    Raises:
+        ValueError: it names the setting and what is known.
+    """
+    if target is None:
+        return
+    kind = TARGETS.get(target.get('kind'))
+    known = kind.options if kind else ()
+    if kind is None or set(target) - {'kind', 'ratio', *known} or 'ratio' not in target:
+        raise ValueError(f'target={dict(target)}: give kind (one of {", ".join(TARGETS)}) and '
+                         f'ratio, and {", ".join(known) or "what it takes"} if needed')
+    if target['kind'] == 'latency' and 'table' not in target:
+        raise ValueError("target kind='latency' without table: set table to the latency file of "
+                         'this model, which tools/analysis/latency_table.py measures')
+    if target['kind'] == 'bops' and not quantized:
+        raise ValueError("target kind='bops' without quant: without quantizers BOPs are MACs times "
+                         "1024; set quant, or kind='macs'")
+
+
+def build_target(algorithm: PruningAlgorithm, target: Mapping[str, Any] | None,
+                 defaults: Mapping[str, Any]) -> Target | None:
+    """Make the target of an algorithm.
+
+    Args:
+        algorithm: its model and units are built.
+        target: the setting, checked.
+        defaults: options that the algorithm sets unless `target` does.
+    """
+    if target is None:
+        return None
+    options = dict(target)
+    kind, ratio = TARGETS[options.pop('kind')], options.pop('ratio')
+    own = {key: value for key, value in defaults.items() if key in kind.options}
+    return kind.build(algorithm, ratio, {**own, **options})
