@@ -47,9 +47,9 @@ step 'train a small RTMPose' train \
 step 'test it' test_dense \
     "$RAZOR_PYTHON" tools/test.py "configs/pose/$MODEL.py" "$(cat "$DENSE/last_checkpoint")" \
     --out "$DENSE/metrics.json"
-step 'prune it to half its FLOPs' prune \
+step 'prune it to half its MACs' prune \
     "$RAZOR_PYTHON" tools/train.py "$PRUNING/group_fisher_prune_$MODEL.py" \
-    --cfg-options "model.architecture.init_cfg.checkpoint=$(cat "$DENSE/last_checkpoint")"
+    --cfg-options "model.checkpoint=$(cat "$DENSE/last_checkpoint")"
 step 'finetune' finetune \
     "$RAZOR_PYTHON" tools/train.py "$PRUNING/group_fisher_finetune_$MODEL.py"
 step 'test the pruned model' test_pruned \
@@ -63,8 +63,8 @@ step 'deploy the dense model' deploy_dense \
     "$RAZOR_PYTHON" tools/deploy.py "$DEPLOY_CFG" "configs/pose/$MODEL.py" \
     "$(cat "$DENSE/last_checkpoint")" "$IMAGE" --work-dir "$DENSE/deploy"
 step 'deploy the pruned model' deploy_pruned \
-    "$RAZOR_PYTHON" tools/deploy.py "$DEPLOY_CFG" "$PRUNING/group_fisher_deploy_$MODEL.py" \
-    "$(cat "$PRUNED/last_checkpoint")" "$IMAGE" --work-dir "$PRUNED/deploy"
+    "$RAZOR_PYTHON" tools/deploy.py "$DEPLOY_CFG" "$PRUNED/compressed" "$IMAGE" \
+    --work-dir "$PRUNED/deploy"
 
 printf '\n[demo %4ds] before and after\n' $((SECONDS - STARTED))
 "$RAZOR_PYTHON" tools/analysis/compare.py \

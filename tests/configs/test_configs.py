@@ -1,4 +1,4 @@
-"""The shipped configs: small, whole, and every value that their docstrings name counts."""
+"""The shipped configs of pruning: short, whole, and every value their docstrings name counts."""
 from __future__ import annotations
 
 import ast
