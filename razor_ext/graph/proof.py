@@ -1,75 +1,28 @@
 """Prove that slicing channels away equals zeroing them, on the real module, in float64."""
 from __future__ import annotations
 
-import contextlib
-import copy
 import functools
 import math
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Callable
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
-from .choices import choose, telling_choices
+from .choices import choose
 from .data import GraphData
 from .errors import ProofError, SliceError
 from .predict import Mismatch, first_mismatch
+from .scramble import double_inputs, scrambled, untouched_rng
 from .slicing import Positions, complement, removed_positions, slice_tensors
 from .structure import leaf_tensors, structure_copy
 from .trace import SKIPPED_ROOTS
 from .units import ChannelUnit
 
 TOLERANCE = 1e-9
-
-
-@contextlib.contextmanager
-def untouched_rng() -> Iterator[None]:
-    """Leave every random state as it was."""
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices):
-        yield
-
-
-def scrambled(model: nn.Module, seed: int) -> nn.Module:
-    """Copy a model to float64 with random weights, so that no channel is idle by initialisation."""
-    clone = copy.deepcopy(structure_copy(model)).double()
-    generator = torch.Generator().manual_seed(seed)
-
-    def noise(tensor: torch.Tensor) -> torch.Tensor:
-        return torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype).to(tensor.device)
-
-    with torch.no_grad():
-        for tensor in clone.parameters():
-            if not tensor.is_floating_point():
-                continue
-            fan_in = math.prod(tensor.shape[1:]) if tensor.dim() > 1 else 1
-            tensor.add_(noise(tensor) * (0.1 if tensor.dim() < 2 else 0.5 / math.sqrt(fan_in)))
-        for module in clone.modules():
-            if isinstance(module, nn.modules.batchnorm._NormBase) and module.track_running_stats:
-                module.running_mean.add_(0.1 * noise(module.running_mean))
-                module.running_var.mul_(0.75 + 0.5 * torch.sigmoid(noise(module.running_var)))
-    return clone
-
-
-def double_inputs(graph: GraphData, device: torch.device | None) -> tuple[tuple, dict[str, Any]]:
-    """Return the example inputs in float64, constant ones replaced by random numbers."""
-    generator = torch.Generator().manual_seed(0)
-
-    def convert(item: Any) -> Any:
-        if not isinstance(item, torch.Tensor):
-            return item
-        if not item.is_floating_point():
-            return item.to(device)
-        item = item.double()
-        if item.numel() > 1 and bool((item == item.reshape(-1)[0]).all()):
-            item = torch.randn(item.shape, generator=generator, dtype=torch.float64)
-        return item.to(device)
-
-    return pytree.tree_map(convert, (graph.args, graph.kwargs))
 
 
 def outputs_of(result: Any) -> list[torch.Tensor]:
@@ -243,66 +196,3 @@ def check_slice(model: nn.Module, graph: GraphData, keep: Mapping[str, torch.Ten
         raise SliceError('slicing this choice of channels would change the model: '
                          f'{mismatch.text}. Register a fixer for the module that holds the size, '
                          'or keep the unit whole')
-
-
-def unfollowed(prover: Prover, units: Sequence[ChannelUnit]) -> dict[str, str]:
-    """Find the units whose sizes the real module does not follow, from traces alone.
-
-    The units in the first dimension that is not as predicted are dropped, until the rest holds.
-
-    Returns:
-        Unit name -> reason.
-    """
-    failed: dict[str, str] = {}
-    for keep in telling_choices(units):
-        names = [name for name in keep if name not in failed]
-        failed.update(_failing(prover.mismatch, names, keep))
-    return failed
-
-
-def unproved(prover: Prover, units: Sequence[ChannelUnit]) -> dict[str, str]:
-    """Find the units for which masked and sliced outputs differ, or that no output depends on.
-
-    Returns:
-        Unit name -> reason.
-    """
-    idle = prover.idle(units)
-    if idle:  # other weights may wake them
-        idle = Prover(prover.graph.model, prover.graph, seed=1).idle(idle)
-    failed = {unit.name: 'masking it changes no output, so nothing can be proved of it'
-              for unit in idle}
-    for keep in telling_choices(units):
-        names = [name for name in keep if name not in failed]
-        failed.update(_failing(prover.failure, names, keep))
-    return failed
-
-
-def _failing(check: Callable[[Mapping[str, torch.Tensor]], Mismatch | None],
-             names: Sequence[str], keep: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, str]]:
-    """Yield units, with reasons, until the check holds for the rest.
-
-    Where the check does not name units, the first that breaks it is found by bisection.
-    """
-
-    def failure(chosen: Sequence[str]) -> Mismatch | None:
-        return check({name: keep[name] for name in chosen})
-
-    rest = list(names)
-    while rest:
-        mismatch = failure(rest)
-        if mismatch is None:
-            return
-        blamed = [name for name in rest if name in mismatch.units]
-        if not blamed:
-            low, high = 0, len(rest)  # rest[:low] holds, rest[:high] fails
-            while high - low > 1:
-                middle = (low + high) // 2
-                found = failure(rest[:middle])
-                if found is None:
-                    low = middle
-                else:
-                    high, mismatch = middle, found
-            blamed = [rest[low]]
-        for name in blamed:
-            rest.remove(name)
-            yield name, mismatch.text

@@ -1,14 +1,18 @@
 """Choose what views keep so that the real module follows, and drop the units that fail."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Callable, TypeVar
 
 import numpy as np
+import torch
 
+from .choices import telling_choices
 from .data import GraphData
 from .flow import FREEZE
-from .proof import Prover, unfollowed, unproved
+from .predict import Mismatch
+from .proof import Prover
+from .units import ChannelUnit
 
 Policy = Mapping[tuple, int]  # split signature -> axis
 Graph = TypeVar('Graph', bound=GraphData)
@@ -59,3 +63,66 @@ def _worth(graph: GraphData, failed: Mapping[str, str]) -> tuple[int, int]:
     good = [unit for unit in graph.units if unit.name not in failed]
     return (sum(unit.params_per_channel * unit.num_channels for unit in good),
             sum(unit.num_channels for unit in good))
+
+
+def unfollowed(prover: Prover, units: Sequence[ChannelUnit]) -> dict[str, str]:
+    """Find the units whose sizes the real module does not follow, from traces alone.
+
+    The units in the first dimension that is not as predicted are dropped, until the rest holds.
+
+    Returns:
+        Unit name -> reason.
+    """
+    failed: dict[str, str] = {}
+    for keep in telling_choices(units):
+        names = [name for name in keep if name not in failed]
+        failed.update(_failing(prover.mismatch, names, keep))
+    return failed
+
+
+def unproved(prover: Prover, units: Sequence[ChannelUnit]) -> dict[str, str]:
+    """Find the units for which masked and sliced outputs differ, or that no output depends on.
+
+    Returns:
+        Unit name -> reason.
+    """
+    idle = prover.idle(units)
+    if idle:  # other weights may wake them
+        idle = Prover(prover.graph.model, prover.graph, seed=1).idle(idle)
+    failed = {unit.name: 'masking it changes no output, so nothing can be proved of it'
+              for unit in idle}
+    for keep in telling_choices(units):
+        names = [name for name in keep if name not in failed]
+        failed.update(_failing(prover.failure, names, keep))
+    return failed
+
+
+def _failing(check: Callable[[Mapping[str, torch.Tensor]], Mismatch | None],
+             names: Sequence[str], keep: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, str]]:
+    """Yield units, with reasons, until the check holds for the rest.
+
+    Where the check does not name units, the first that breaks it is found by bisection.
+    """
+
+    def failure(chosen: Sequence[str]) -> Mismatch | None:
+        return check({name: keep[name] for name in chosen})
+
+    rest = list(names)
+    while rest:
+        mismatch = failure(rest)
+        if mismatch is None:
+            return
+        blamed = [name for name in rest if name in mismatch.units]
+        if not blamed:
+            low, high = 0, len(rest)  # rest[:low] holds, rest[:high] fails
+            while high - low > 1:
+                middle = (low + high) // 2
+                found = failure(rest[:middle])
+                if found is None:
+                    low = middle
+                else:
+                    high, mismatch = middle, found
+            blamed = [rest[low]]
+        for name in blamed:
+            rest.remove(name)
+            yield name, mismatch.text
