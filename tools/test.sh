@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Set up the environment, check the style and run the tests.
+# Set up the environment, check style and types, and run the tests.
 #
 #   bash tools/test.sh [--slow] [pytest arguments]
 #
@@ -17,6 +17,11 @@ done
 
 status=0
 "$RAZOR_PYTHON" -m ruff check . || status=1
+# Types are those of the newest torch, and of a Python that the checker still knows.
+if [ -z "${RAZOR_TORCH:-}" ] &&
+    "$RAZOR_PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
+    "$RAZOR_PYTHON" -m mypy || status=1
+fi
 # One thread a process: the tests start processes of their own.
 OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" "$RAZOR_PYTHON" -m pytest \
     ${selection[@]+"${selection[@]}"} ${arguments[@]+"${arguments[@]}"} || status=1

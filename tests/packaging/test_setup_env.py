@@ -17,6 +17,7 @@ echo "$*" >>"$CALLS"
 case "$*" in
     -V) echo Python 3.11.0 ;;
     "-c import sys"*"(3, 9)"*) exit "${VERSION_STATUS:-0}" ;;
+    "-c import sys"*"(3, 10)"*) exit "${IS_OLD:-0}" ;;
     "-c import sys"*"(3, 12)"*) [ -n "${IS_NEW:-}" ]; exit ;;
     "-m venv --clear "*) mkdir -p "${@: -1}/bin" && cp "$0" "${@: -1}/bin/python" ;;
     *" -r "*) for file in "$@"; do [[ $file == */constraints.txt ]] || cat "$file"; done \\
@@ -185,10 +186,17 @@ def test_other_place(sandbox, relative):
 def test_test_script(sandbox, arguments, expected):
     result = sandbox.run('tools/test.sh', *arguments)
     assert result.returncode == 0, result.stderr
-    assert sandbox.calls[-2:] == ['-m ruff check .', expected]
+    steps = [call for call in sandbox.calls if not call.startswith('-c ')]
+    assert steps[-3:] == ['-m ruff check .', '-m mypy', expected]
 
 
-@pytest.mark.parametrize('step', ['-m ruff', '-m pytest', '-m pip install'])
+@pytest.mark.parametrize('environment', [{'RAZOR_TORCH': '2.1'}, {'IS_OLD': '1'}])
+def test_types_are_checked_on_the_newest_torch_and_python(sandbox, environment):
+    assert sandbox.run('tools/test.sh', **environment).returncode == 0
+    assert sandbox.called('-m pytest') and not sandbox.called('-m mypy')
+
+
+@pytest.mark.parametrize('step', ['-m ruff', '-m mypy', '-m pytest', '-m pip install'])
 def test_test_script_fails_with_its_steps(sandbox, step):
     assert sandbox.run('tools/test.sh', FAIL_ON=step).returncode
     assert sandbox.called('-m pytest') == (step != '-m pip install')
