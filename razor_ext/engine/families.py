@@ -224,3 +224,8 @@ def find_sample(task: str, generator: np.random.Generator) -> np.ndarray | None:
         if task in family.samples:
             return family.samples[task](generator)
     return None
+
+
+def sample_tasks() -> tuple[str, ...]:
+    """Return MMDeploy's names of the tasks that `find_sample` knows, sorted."""
+    return tuple(sorted({task for family in families() for task in family.samples}))

@@ -102,3 +102,15 @@ def test_what_is_no_sequence(gait, tmp_path):
     with pytest.raises(DeployError, match='--dump-info'):
         convert(gait, tmp_path, dump_info=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_deploy_configs_of_the_former_place():
+    """Deploy configs written before the family had its deployment name the module so."""
+    from razor_ext.deploy import gait_codebase
+    from razor_ext.gait.deploy import codebase
+    assert gait_codebase.GaitRecognition is codebase.GaitRecognition
+    old = Config.fromfile(DEPLOY_CONFIG)
+    for module in (['razor_ext.deploy.gait_codebase'], []):  # our own tools need none
+        old.codebase_config.module = module
+        task = Conversion(old, Config.fromfile(MODEL_CONFIG), '').build_task()
+        assert type(task) is codebase.GaitRecognition

@@ -71,6 +71,9 @@ def test_wheel_metadata(wheel):
     with zipfile.ZipFile(wheel) as archive:
         name, = (name for name in archive.namelist() if name.endswith('.dist-info/METADATA'))
         metadata = Parser().parsestr(archive.read(name).decode())
+        points = archive.read(name.replace('METADATA', 'entry_points.txt')).decode()
+    assert points.split('\n')[:3] == ['[razor_ext.families]', 'gait = razor_ext.gait.family:FAMILY',
+                                      'pose = razor_ext.pose.family:FAMILY']
     assert metadata['Version'] == razor_ext.__version__
     assert set(metadata.get_all('Provides-Extra')) == {'all', 'tests', 'optional', 'mim'}
     wanted = metadata.get_all('Requires-Dist')

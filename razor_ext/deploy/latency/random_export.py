@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from torch import nn
 
-from razor_ext.engine.families import find_sample
+from razor_ext.engine.families import find_sample, sample_tasks
 from razor_ext.quantization import QuantConfig, calibrate, fix_bits, quantize_model
 from razor_ext.quantization.layers import quant_type_of
 
@@ -62,8 +62,8 @@ def export_random(deploy_cfg: Config, config: Config, folder: Path, name: str,
     task_name = deploy_cfg.codebase_config.task
     sample = find_sample(task_name, np.random.default_rng(0))
     if sample is None:
-        raise DeployError(f'no model family gives an input of the task {task_name!r}; add it to '
-                          'the `samples` of its Family')
+        raise DeployError(f'no input is known for the task {task_name!r}, only for '
+                          f'{", ".join(sample_tasks())}; add it to `samples` of the model family')
     checkpoint = folder / f'{name}.pth'
     conversion = Conversion(copy.deepcopy(deploy_cfg), config, os.fspath(checkpoint))
     conversion.save_file = f'{name}_32.onnx'
