@@ -36,7 +36,8 @@ def load(family: str, step: str, data: Path, work_dir: Path, **options: object) 
         options: changes, as of --cfg-options.
     """
     cfg = Config.fromfile(ROOT / f'configs/pruning/{family}/{step}_{family}-small_demo-64x44.py')
-    _merge(cfg.model.architecture, FAMILIES[family])
+    if 'architecture' in cfg.model:  # a finetune config has that of the folder
+        _merge(cfg.model.architecture, FAMILIES[family])
     return onto(cfg, data, work_dir, **options)
 
 

@@ -22,6 +22,7 @@ from razor_ext.gait.deploy.streaming import SET_FEATURES, split_at_set_pooling
 from razor_ext.graph import NothingToPruneError
 from razor_ext.pruning import TargetMissedError, extract
 from razor_ext.quantization import fix_bits, load_quant, quantized_layers
+from razor_ext.structure import load_compressed
 from razor_ext.structure.rebuild import UnprunedError
 from razor_ext.structure.slicing import static_copy
 
@@ -38,7 +39,7 @@ from .gait_compression import (
 
 SCRATCH = 'geta_prune_gaitbase-plain-adam_8xb16-60k_casiab-64x44.py'
 UNITS = {'gaitbase': 9, 'gaitgl': 6}
-PRUNE = {'model.architecture.init_cfg': None, 'model.stages': STAGES, 'model.mutator.divisor': 1}
+PRUNE = {'model.checkpoint': None, 'model.stages': STAGES, 'model.divisor': 1}
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -65,43 +66,38 @@ def pruned(request, data, tmp_path_factory):
     return request.param, train(cfg), work_dir
 
 
-def finetune_options(folder: Path) -> dict:
-    return {'model.fix_subnet': str(folder / 'fix_subnet.json'),
-            'model.quant': str(folder / 'quant.json'),
-            'model.checkpoint': str(folder / 'compressed.pth')}
-
-
 def test_prune_extract_finetune(pruned, data, tmp_path) -> None:
     family, run, work_dir = pruned
-    counts = json.loads((work_dir / 'fix_subnet.json').read_text())
+    folder = work_dir / 'compressed'
+    counts = json.loads((folder / 'fix_subnet.json').read_text())
     graph = run.model.mutator.graph
     assert len(counts) == UNITS[family] and 'head.fc_(0, 8)_8' in counts
     assert graph.macs(counts) <= 0.5 * graph.total_macs
     masked = static_copy(run.model.architecture).eval()
     fix_bits(masked)
-    tuned = load(family, 'geta_finetune', data, tmp_path, **finetune_options(work_dir))
-    init_default_scope('mmengine')
+    tuned = load(family, 'geta_finetune', data, tmp_path, **{'model.compressed': str(work_dir)})
+    init_default_scope(tuned.default_scope)
     sliced = MODELS.build(tuned.model).eval()
     x = torch.rand(2, 1, 7, 64, 44)
     with torch.no_grad():
         expected, found = masked(x), sliced(x)
     assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
     assert found.shape[1:] == (32, sliced.head.num_parts)
-    extracted = extract(run.cfg, str(work_dir / 'iter_12.pth'))
+    extracted, dense = extract(run.cfg, str(work_dir / 'iter_12.pth'))
     with torch.no_grad():
         torch.testing.assert_close(extracted.model(x), found)
-    assert extracted.costs()['compressed']['params'] == sum(
+    assert extracted.costs(dense)['compressed']['params'] == sum(
         p.numel() for name, p in sliced.named_parameters() if '_quantizer.' not in name)
-    layers = load_quant(work_dir / 'quant.json')
+    layers = load_quant(folder / 'quant.json')
     reason = layers['float_layers']['head.classifier']
     assert ('normalize=True' if family == 'gaitbase' else 'not deployed') in reason
     assert {'Conv2d', 'Conv3d', 'PartLinear'} >= {
         type(module).float_type.__name__ for _, module in quantized_layers(sliced)}
     tuned.train_cfg.max_iters = 2
     train(tuned)
-    assert json.loads((tmp_path / 'fix_subnet.json').read_text()) == counts
+    assert json.loads((tmp_path / 'compressed/fix_subnet.json').read_text()) == counts
     bits = [{name: layer['weight']['bits'] for name, layer in load_quant(path)['layers'].items()}
-            for path in (work_dir / 'quant.json', tmp_path / 'quant.json')]
+            for path in (folder / 'quant.json', tmp_path / 'compressed/quant.json')]
     assert bits[0] == bits[1] and len(bits[0]) == len(list(quantized_layers(sliced)))
 
 
@@ -137,7 +133,7 @@ def test_too_few_iterations_for_the_schedule() -> None:
 
 def test_zero_groups(data, tmp_path) -> None:
     cfg = load('gaitgl', 'geta_prune', data, tmp_path, **PRUNE)
-    cfg.model.mutator.keep = ['backbone', 'head']
+    cfg.model.keep = ['backbone', 'head']
     with pytest.raises(NothingToPruneError, match='nothing to prune'):
         MODELS.build(cfg.model)
 
@@ -146,10 +142,10 @@ def test_the_deployed_file_is_the_compressed_model(pruned, data, tmp_path) -> No
     """Any length and batch gives torch's embeddings, and the test set torch's rank-1."""
     family, _, work_dir = pruned
     sequence = str(next((data / 'silhouettes/005').rglob('*.pkl')))
-    model_cfg = load(family, 'geta_deploy', data, tmp_path, **{
-        'model.fix_subnet': str(work_dir / 'fix_subnet.json')})
+    folder = load_compressed(work_dir)
+    model_cfg = folder.run_config(quant=None, checkpoint=None)
     deploy_cfg = Config.fromfile(ROOT / 'configs/deploy/gait_onnxruntime_dynamic.py')
-    checkpoint = str(work_dir / 'compressed.pth')
+    checkpoint = str(folder.checkpoint_path)
     report = deploy(deploy_cfg, model_cfg, checkpoint, sequence, DeployOptions(
         work_dir=str(tmp_path), rounds=0, test=True))
     assert report['accuracy']['onnx'] == report['accuracy']['torch']
@@ -186,18 +182,18 @@ def test_gaitgl_at_full_size_falls_by_more_than_two_fifths(data, tmp_path) -> No
                  tmp_path / 'prune', **PRUNE, **{'model.target': sparse, 'model.quant': None})
     run = train(prune)
     widths = run.model.mutator.choice_template
-    counts = json.loads((tmp_path / 'prune/fix_subnet.json').read_text())
+    folder = load_compressed(tmp_path / 'prune')
+    counts = folder.structure
     assert sum(counts.values()) == sum(widths.values()) // 2
     dense = Config.fromfile(ROOT / f'configs/gait/gaitgl/{name}')
     torch.save(dict(state_dict=run.model.architecture.state_dict()), tmp_path / 'dense.pth')
-    slim = Config.fromfile(ROOT / f'configs/pruning/gaitgl/geta_deploy_{name}')
-    slim.model.fix_subnet = counts
+    slim = folder.run_config(quant=None, checkpoint=None)
     deploy_cfg = Config.fromfile(ROOT / 'configs/deploy/gait_onnxruntime_dynamic.py')
     clip = np.random.default_rng(0).integers(0, 2, (30, 64, 64)).astype(np.uint8) * 255
     np.save(tmp_path / 'clip.npy', clip)
     before = deploy(deploy_cfg, dense, str(tmp_path / 'dense.pth'), str(tmp_path / 'clip.npy'),
                     DeployOptions(work_dir=str(tmp_path / 'dense'), rounds=0))
-    after = deploy(deploy_cfg, slim, str(tmp_path / 'prune/compressed.pth'),
+    after = deploy(deploy_cfg, slim, str(folder.checkpoint_path),
                    str(tmp_path / 'clip.npy'), DeployOptions(
                        work_dir=str(tmp_path / 'slim'), rounds=5,
                        parent=str(tmp_path / 'dense/end2end.onnx')))

@@ -131,7 +131,7 @@ def test_a_divisor_larger_than_a_layer_is_refused(pruned: tuple) -> None:
 
 def test_the_published_structure_has_the_published_size() -> None:
     """3.42 M parameters and 0.34 G of MMPose's table, through our deploy config."""
-    name = 'group_fisher_deploy_rtmpose-s_8xb256-420e_coco-256x192.py'
+    name = 'group_fisher_mmrazor_deploy_rtmpose-s_8xb256-420e_coco-256x192.py'
     cfg = Config.fromfile(ROOT / 'configs' / 'pruning' / 'rtmpose' / name)
     cfg.model.fix_subnet = str(PUBLISHED)
     init_default_scope('mmpose')
@@ -143,7 +143,7 @@ def test_the_published_structure_has_the_published_size() -> None:
 
 
 def test_tracing_rtmpose_s_gives_the_published_units() -> None:
-    name = 'group_fisher_prune_rtmpose-s_8xb256-420e_coco-256x192.py'
+    name = 'group_fisher_mmrazor_prune_rtmpose-s_8xb256-420e_coco-256x192.py'
     cfg = Config.fromfile(ROOT / 'configs' / 'pruning' / 'rtmpose' / name)
     init_default_scope('mmpose')
     algorithm = MODELS.build(cfg.model)
