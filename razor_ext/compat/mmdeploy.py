@@ -61,9 +61,14 @@ def _register_exporter() -> None:
     @FUNCTION_REWRITER.register_rewriter('torch.onnx.export')
     def export_by_torchscript(*args, **kwargs):
         # MMDeploy runs a copy of this function, so nothing from outside may be used in it.
+        import warnings
+
         from mmdeploy.core import FUNCTION_REWRITER
         kwargs.setdefault('dynamo', False)
-        return FUNCTION_REWRITER.get_context('torch.onnx.export').origin_func(*args, **kwargs)
+        with warnings.catch_warnings():  # that it is the older exporter is known
+            warnings.filterwarnings('ignore', 'You are using the legacy TorchScript-based',
+                                    DeprecationWarning)
+            return FUNCTION_REWRITER.get_context('torch.onnx.export').origin_func(*args, **kwargs)
 
 
 def _installed(finder: type) -> bool:

@@ -27,7 +27,7 @@ class StandInModule(types.ModuleType):
 
     Args:
         name: Dotted module name.
-        message: What the ImportError of a used member says: what is missing and the way out.
+        message: What the ImportError of a used member says: what is missing and what to do.
     """
 
     def __init__(self, name: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""What can go wrong with quantization; every message names the layer or key and the way out."""
+"""What can go wrong with quantization; every message names the layer or key and what to do."""
 from __future__ import annotations
 
 
