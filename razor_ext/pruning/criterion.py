@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from .channel_index import ChannelIndex
 from .mutator import GraphMutator
@@ -18,6 +19,10 @@ class Criterion(nn.Module):
         ...         return index.norms()
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._handles: list[RemovableHandle] = []
+
     def prepare(self, architecture: nn.Module, mutator: GraphMutator) -> None:
         """Look at the model once, when the algorithm is built.
 
@@ -26,11 +31,20 @@ class Criterion(nn.Module):
             mutator: its units.
         """
 
+    def attach(self) -> list[RemovableHandle]:
+        """Attach what records a training step; removing the handles stops it."""
+        return []
+
     def start_step(self) -> None:
         """Start recording a training step."""
+        self.end_step()
+        self._handles = self.attach()
 
     def end_step(self) -> None:
         """Stop recording."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
 
     def record(self, index: ChannelIndex, pruned: Tensor, num_samples: int,
                grad_scale: Tensor | float) -> None:

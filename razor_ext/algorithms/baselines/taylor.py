@@ -27,18 +27,10 @@ class TaylorCriterion(Criterion):
         self.register_buffer('changes', torch.zeros(index.total))
         self._taps = ParameterTaps({(entry.name, entry.dim): entry.param
                                     for entry in index.entries})
-        self._handles: list[RemovableHandle] = []
 
-    def start_step(self) -> None:
-        """Record the next step."""
-        self.end_step()
-        self._handles = self._taps.attach()
-
-    def end_step(self) -> None:
-        """Stop recording."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+    def attach(self) -> list[RemovableHandle]:
+        """Record the gradients of the parameters; see the base class."""
+        return self._taps.attach()
 
     def record(self, index: ChannelIndex, pruned: Tensor, num_samples: int,
                grad_scale: Tensor | float) -> None:

@@ -62,7 +62,6 @@ class FisherCriterion(Criterion):
                              f'{", ".join(NORMALIZATIONS)}')
         self.normalization = normalization
         self.units = nn.ModuleList()
-        self._handles: list[RemovableHandle] = []
         self._norm: tuple[tuple[int, ...], Tensor] | None = None
 
     def prepare(self, architecture: nn.Module, mutator: GraphMutator) -> None:
@@ -79,16 +78,9 @@ class FisherCriterion(Criterion):
                         for member in unit.slices})
         self._slots = ParameterTaps({slot: parameters[slot[0]] for slot in slots})
 
-    def start_step(self) -> None:
-        """Record the next step wherever a unit is consumed."""
-        self.end_step()
-        self._handles = [tap.attach() for tap in self._taps] + self._slots.attach()
-
-    def end_step(self) -> None:
-        """Stop recording."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+    def attach(self) -> list[RemovableHandle]:
+        """Record the step wherever a unit is consumed; see the base class."""
+        return [tap.attach() for tap in self._taps] + self._slots.attach()
 
     def record(self, index: ChannelIndex, pruned: Tensor, num_samples: int,
                grad_scale: Tensor | float) -> None:
