@@ -39,46 +39,57 @@ train_dataloader = dict(**loader, dataset=train_data)
 val_dataloader = dict(**loader, dataset=val_data)
 test_dataloader = val_dataloader
 train_cfg = dict(max_epochs={epochs}, val_interval={epochs})
-default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1, save_best=None))
+default_hooks = dict({hooks}
+    logger=dict(interval=1), checkpoint=dict(interval=1, save_best=None))
 custom_imports = dict(imports=['razor_ext', 'rank_digest'], allow_failed_imports=False)
 '''
-PRUNE = '''_base_ = '{configs}/group_fisher_prune_{name}.py'
+#: How SHORT is filled for a prune config, whose ranks must end with the same bits.
+DIGEST = "digest=dict(type='RankDigestHook'),"
+#: Over the dependency graph: the finetuned folder is deployed.
+GRAPH = dict(prune='''_base_ = '{configs}/group_fisher_prune_{name}.py'
+model = dict(checkpoint=None, schedule=dict(interval=2, end=0.8),
+             architecture=dict(backbone=dict(init_cfg=None)))
+''', finetune='''_base_ = '{configs}/group_fisher_finetune_{name}.py'
+model = dict(compressed='{folder}/prune')
+''')
+#: MMRazor's own way, with a deploy config of its form.
+MMRAZOR = dict(prune='''_base_ = '{configs}/group_fisher_mmrazor_prune_{name}.py'
 architecture = dict(init_cfg=None, backbone=dict(init_cfg=None))
 model = dict(interval=2, prune_end=0.8, architecture=architecture)
-custom_hooks = _base_.custom_hooks + [dict(type='RankDigestHook')]
-'''
-FINETUNE = '''_base_ = '{configs}/group_fisher_finetune_{name}.py'
+''', finetune='''_base_ = '{configs}/group_fisher_mmrazor_finetune_{name}.py'
 architecture = dict(init_cfg=None, backbone=dict(init_cfg=None))
 model = dict(algorithm=dict(
     architecture=architecture,
     init_cfg=dict(type='Pretrained', checkpoint='{folder}/prune/flops_0.51.pth')))
-'''
-DEPLOY = '''_base_ = '{configs}/group_fisher_deploy_{name}.py'
+''', deploy='''_base_ = '{configs}/group_fisher_mmrazor_deploy_{name}.py'
 model = dict(fix_subnet='{folder}/finetune/fix_subnet.json',
-             architecture=dict(init_cfg=None, backbone=dict(init_cfg=None)))
-'''
+             architecture=dict(backbone=dict(init_cfg=None)))
+''')
 
 
 def _run(*command: object) -> str:
     environment = dict(os.environ, PYTHON=sys.executable, OMP_NUM_THREADS='1',
-                       PYTHONPATH=str(Path(__file__).parent))
+                       PYTHONPATH=os.pathsep.join([str(ROOT), str(Path(__file__).parent)]))
     done = subprocess.run([str(part) for part in command], cwd=ROOT, env=environment, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     assert done.returncode == 0, done.stdout[-4000:]
     return done.stdout
 
 
-@pytest.mark.parametrize('name, data, port', [
-    ('rtmpose-s_8xb256-420e_coco-256x192', COCO, 29611),
-    ('rtmpose-t_8xb1024-700e_body8-halpe26-256x192', HALPE, 29612)], ids=['s-coco', 't-halpe26'])
+@pytest.mark.parametrize('name, data, steps, port', [
+    ('rtmpose-s_8xb256-420e_coco-256x192', COCO, GRAPH, 29611),
+    ('rtmpose-t_8xb1024-700e_body8-halpe26-256x192', HALPE, GRAPH, 29612),
+    ('rtmpose-s_8xb256-420e_coco-256x192', COCO, MMRAZOR, 29613)],
+    ids=['s-coco', 't-halpe26', 's-coco-mmrazor'])
 def test_prune_finetune_test_deploy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str,
-                                    data: str, port: int) -> None:
+                                    data: str, steps: dict[str, str], port: int) -> None:
     monkeypatch.setenv('PORT', str(port))
     fill = dict(configs=ROOT / 'configs' / 'pruning' / 'rtmpose', name=name, folder=tmp_path,
                 photos=PHOTOGRAPHS, epochs=4)
-    for step, text in (('prune', PRUNE + data + SHORT), ('finetune', FINETUNE + data + SHORT),
-                       ('deploy', DEPLOY)):
-        (tmp_path / f'{step}.py').write_text(text.format(**fill))
+    for step, text in steps.items():
+        text += '' if step == 'deploy' else data + SHORT
+        hooks = DIGEST if step == 'prune' else ''
+        (tmp_path / f'{step}.py').write_text(text.format(hooks=hooks, **fill))
 
     _run('bash', 'tools/dist_train.sh', tmp_path / 'prune.py', 2, '--work-dir', tmp_path / 'prune')
     ranks = {path.read_text() for path in (tmp_path / 'prune').glob('rank?.txt')}
@@ -92,10 +103,11 @@ def test_prune_finetune_test_deploy(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert json.loads((tmp_path / 'metrics.json').read_text())
 
     photographs = sorted((PHOTOGRAPHS / 'coco').glob('*.jpg'))
+    model = ([tmp_path / 'deploy.py', checkpoint] if 'deploy' in steps else
+             [tmp_path / 'finetune' / 'compressed'])
     _run(sys.executable, 'tools/deploy.py',
-         'configs/deploy/pose_simcc_onnxruntime_static-256x192.py', tmp_path / 'deploy.py',
-         checkpoint, photographs[0], '--test-img', *photographs,
-         '--work-dir', tmp_path / 'deployed', '--rounds', 3)
+         'configs/deploy/pose_simcc_onnxruntime_static-256x192.py', *model, photographs[0],
+         '--test-img', *photographs, '--work-dir', tmp_path / 'deployed', '--rounds', 3)
     report = json.loads((tmp_path / 'deployed' / 'report.json').read_text())
     assert {parity['name'] for parity in report['parity']} == {'simcc_x', 'simcc_y'}
     assert all(parity['max_abs'] <= 1e-4 for parity in report['parity'])

@@ -14,26 +14,19 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmrazor.registry import MODELS
 
-from .test_photographs import COCO, HALPE, PHOTOGRAPHS, ROOT, SHORT
+from .test_photographs import COCO, DIGEST, HALPE, PHOTOGRAPHS, ROOT, SHORT
 
 pytestmark = [
     pytest.mark.slow, pytest.mark.upstream, pytest.mark.timeout(2400),
     pytest.mark.skipif(not PHOTOGRAPHS.is_dir(), reason='the shared photographs are absent')]
 
 PRUNE = '''_base_ = '{configs}/geta_prune_{name}.py'
-architecture = dict(init_cfg=dict(checkpoint='{folder}/dense.pth'), backbone=dict(init_cfg=None))
-model = dict(architecture=architecture, stages=dict(
-    warmup=0.1, projection=0.2, pruning=0.4, projection_periods=2, pruning_periods=2))
-custom_hooks = _base_.custom_hooks + [dict(type='RankDigestHook')]
+model = dict(
+    checkpoint='{folder}/dense.pth', architecture=dict(backbone=dict(init_cfg=None)), stages=dict(
+        warmup=0.1, projection=0.2, pruning=0.4, projection_periods=2, pruning_periods=2))
 '''
 FINETUNE = '''_base_ = '{configs}/geta_finetune_{name}.py'
-model = dict(fix_subnet='{folder}/prune/fix_subnet.json', quant='{folder}/prune/quant.json',
-             checkpoint='{folder}/prune/compressed.pth',
-             architecture=dict(init_cfg=None, backbone=dict(init_cfg=None)))
-'''
-DEPLOY = '''_base_ = '{configs}/geta_deploy_{name}.py'
-model = dict(fix_subnet='{folder}/finetune/fix_subnet.json',
-             architecture=dict(init_cfg=None, backbone=dict(init_cfg=None)))
+model = dict(compressed='{folder}/prune')
 '''
 
 
@@ -55,7 +48,7 @@ def write_dense(config: Path, path: Path) -> None:
 
 def _run(*command: object) -> str:
     environment = dict(os.environ, PYTHON=sys.executable, OMP_NUM_THREADS='1',
-                       PYTHONPATH=str(Path(__file__).parent))
+                       PYTHONPATH=os.pathsep.join([str(ROOT), str(Path(__file__).parent)]))
     done = subprocess.run([str(part) for part in command], cwd=ROOT, env=environment, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     assert done.returncode == 0, done.stdout[-4000:]
@@ -70,15 +63,15 @@ def test_prune_finetune_test_deploy(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv('PORT', str(port))
     fill = dict(configs=ROOT / 'configs' / 'pruning' / 'rtmpose', name=name, folder=tmp_path,
                 photos=PHOTOGRAPHS, epochs=6)
-    for step, text in (('prune', PRUNE + data + SHORT), ('finetune', FINETUNE + data + SHORT),
-                       ('deploy', DEPLOY)):
-        (tmp_path / f'{step}.py').write_text(text.format(**fill))
+    for step, text, hooks in (('prune', PRUNE, DIGEST), ('finetune', FINETUNE, '')):
+        (tmp_path / f'{step}.py').write_text((text + data + SHORT).format(hooks=hooks, **fill))
 
     write_dense(tmp_path / 'prune.py', tmp_path / 'dense.pth')
     _run('bash', 'tools/dist_train.sh', tmp_path / 'prune.py', 2, '--work-dir', tmp_path / 'prune')
     digests = [path.read_text() for path in (tmp_path / 'prune').glob('rank?.txt')]
     assert len(digests) == 2 and len(set(digests)) == 1
-    written = {path.name for path in (tmp_path / 'prune').iterdir()}
+    compressed = tmp_path / 'prune' / 'compressed'
+    written = {path.name for path in compressed.iterdir()}
     assert {'fix_subnet.json', 'quant.json', 'compressed.pth'} <= written
 
     table = _run(sys.executable, 'tools/extract_compressed.py', tmp_path / 'prune.py',
@@ -86,8 +79,7 @@ def test_prune_finetune_test_deploy(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for key in ('parameters', 'MACs', 'BOPs', 'weights (MB)'):
         assert key in table
     for file in ('fix_subnet.json', 'quant.json'):
-        assert (tmp_path / 'extracted' / file).read_text() == (
-            tmp_path / 'prune' / file).read_text()
+        assert (tmp_path / 'extracted' / file).read_text() == (compressed / file).read_text()
 
     _run('bash', 'tools/dist_train.sh', tmp_path / 'finetune.py', 2,
          '--work-dir', tmp_path / 'finetune')
@@ -99,9 +91,9 @@ def test_prune_finetune_test_deploy(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     photographs = sorted((PHOTOGRAPHS / 'coco').glob('*.jpg'))
     # No latency is asked for: integers of a short run need not be faster on this machine.
     _run(sys.executable, 'tools/deploy.py',
-         'configs/deploy/pose_simcc_onnxruntime_static-256x192.py', tmp_path / 'deploy.py',
-         checkpoint, photographs[0], '--test-img', *photographs, '--work-dir',
-         tmp_path / 'deployed', '--quant', tmp_path / 'finetune' / 'quant.json', '--rounds', 0)
+         'configs/deploy/pose_simcc_onnxruntime_static-256x192.py',
+         tmp_path / 'finetune' / 'compressed', photographs[0], '--test-img', *photographs,
+         '--work-dir', tmp_path / 'deployed', '--rounds', 0)
     report = json.loads((tmp_path / 'deployed' / 'report.json').read_text())
     assert {parity['name'] for parity in report['parity']} == {'simcc_x', 'simcc_y'}
     assert all(parity['max_abs'] <= 1e-4 for parity in report['parity'])
