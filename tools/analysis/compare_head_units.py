@@ -11,11 +11,9 @@ from collections import defaultdict
 from pathlib import Path
 
 import torch
-from compare_methods import FORMATS, Bench, format_rows
-from torch import nn
-
-import razor_ext  # noqa: F401  repairs of upstream come before its import
-from razor_ext.engine import write_json
+from benchmark import Benchmark, Method, folder_name
+from compare_methods import FISHER, FORMATS, METRICS, image_options
+from tables import show_rows
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,45 +34,23 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def compress(bench: Bench, keep: list[str]) -> nn.Module:
-    """Prune and finetune.
-
-    Args:
-        bench: of a seed.
-        keep: layers to leave whole.
-    """
-    from mmrazor.registry import MODELS
-    args = bench.args
-    model = dict(
-        _scope_='mmrazor', type='GroupFisherAlgorithm', architecture=bench.architecture,
-        interval=10, target_flop_ratio=args.ratio, prune_end=0.8,
-        mutator=dict(type='GraphGroupFisherMutator', demo_input=bench.shape, divisor=8, keep=keep))
-    hooks = [dict(type='mmrazor.ResourceInfoHook', interval=10, save_ckpt_thr=[args.ratio],
-                  early_stop=False),
-             dict(type='mmrazor.GroupFisherExportHook')]
-    run = bench.runner(model, args.prune_epochs, dict(type='AdamW', lr=args.lr * 0.3), hooks)
-    run.train()
-    folder = Path(run.work_dir)
-    pruned = MODELS.build(dict(
-        _scope_='mmrazor', type='CompressedModel', architecture=bench.cfg.model,
-        fix_subnet=str(folder / 'fix_subnet.json'), checkpoint=str(folder / 'compressed.pth'),
-        demo_input=bench.shape))
-    return bench.finetune(pruned, args.finetune_epochs)
-
-
 def main() -> None:
     """Run both on every seed; print the table and the paired differences after each."""
     args = parse_args()
     torch.set_num_threads(1)
     rows: dict[str, list[dict[str, float]]] = defaultdict(list)
     for seed in range(args.seeds):
-        for turn, (name, keep) in enumerate((('whole model', []), ('backbone', args.keep))):
-            bench = Bench(args, seed)
-            bench.turn = 100 * turn
-            rows[name].append(bench.test(compress(bench, keep)))
-            write_json(Path(args.work_dir) / 'figures.json', rows)
+        for name, keep in (('whole model', []), ('backbone', args.keep)):
+            bench = Benchmark(
+                args.config, args.checkpoint, Path(args.work_dir) / folder_name(seed, name),
+                args.prune_epochs + args.finetune_epochs, args.lr,
+                dict(kind='macs', ratio=args.ratio), METRICS, seed=seed,
+                options=image_options(args.num_images))
+            pruned = bench.prune(Method('group_fisher', dict(keep=keep), FISHER),
+                                 args.prune_epochs)
+            rows[name].append(bench.test(bench.finetune(pruned, args.finetune_epochs)))
         gains = [whole['AP'] - part['AP'] for whole, part in zip(*rows.values())]
-        print(format_rows(rows, FORMATS, 'AP'), flush=True)
+        show_rows(rows, FORMATS, 'AP', args.work_dir)
         print(f'AP of the whole model less the backbone: mean {statistics.mean(gains):+.4f}; '
               + ', '.join(f'{gain:+.4f}' for gain in gains), flush=True)
 
