@@ -98,7 +98,7 @@ class LayerGrids:
 
 def activation_grid(quantizer: Quantizer) -> Grid:
     """Grid of a calibrated activation quantizer whose exponent is 1."""
-    return Grid.of_bits(float(quantizer.d), int(quantizer.zero_point), _whole_bits(quantizer),
+    return Grid.of_bits(float(quantizer.d.detach()), int(quantizer.zero_point), _whole_bits(quantizer),
                         quantizer.scheme == 'signed')
 
 
