@@ -12,7 +12,7 @@ from .models.layers import GeMPooling, PartLinear
 class QuantPartLinear(QuantMatmul):
     """Per-part matrices ``[p, i, o]``; steps per channel are those of o, shared by the parts."""
 
-    channel_dim = 2
+    weight_channel_dim = 2
 
     @classmethod
     def refuse(cls, module: nn.Module) -> str | None:

@@ -28,16 +28,16 @@ class FisherTap(torch.autograd.Function):
         return grad, None
 
 
-def contributions(x: Tensor, grad: Tensor, channel_dim: int) -> Tensor:
+def contributions(x: Tensor, grad: Tensor, input_channel_dim: int) -> Tensor:
     """Return sum(x * dL/dx) per row of the batch and channel [N, C], float32.
 
     Args:
         x: input of a layer [N, ..., C, ...].
         grad: gradient of the loss to it, same shape.
-        channel_dim: dimension of the channels.
+        input_channel_dim: dimension of the channels.
     """
     product = x.float() * grad.float()
-    dim = channel_dim % x.dim()
+    dim = input_channel_dim % x.dim()
     others = [i for i in range(1, x.dim()) if i != dim]
     return product.sum(others) if others else product
 
@@ -48,11 +48,11 @@ class InputTap:
     Args:
         layer: the layer; its input comes first in its call.
         name: its name, for messages.
-        channel_dim: dimension of the input that holds the channels.
+        input_channel_dim: dimension of the input that holds the channels.
     """
 
-    def __init__(self, layer: nn.Module, name: str, channel_dim: int) -> None:
-        self.layer, self.name, self.channel_dim = layer, name, channel_dim
+    def __init__(self, layer: nn.Module, name: str, input_channel_dim: int) -> None:
+        self.layer, self.name, self.input_channel_dim = layer, name, input_channel_dim
         self.rows: list[Tensor] = []
 
     def attach(self) -> RemovableHandle:
@@ -67,7 +67,7 @@ class InputTap:
 
     @torch.no_grad()
     def _receive(self, x: Tensor, grad: Tensor) -> None:
-        self.rows.append(contributions(x, grad, self.channel_dim))
+        self.rows.append(contributions(x, grad, self.input_channel_dim))
 
     def per_sample(self, num_samples: int) -> Tensor | None:
         """Return the contributions of each sample, all uses of the layer together.

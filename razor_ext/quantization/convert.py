@@ -158,7 +158,7 @@ def _swap(info: QuantizedLayerInfo, config: LayerConfig, shared: dict[tuple, Qua
         info.weight = quant_type.weight_of(module)
         shape = [1] * info.weight.dim() if config.weight_granularity == 'channel' else [1]
         if config.weight_granularity == 'channel':
-            shape[quant_type.channel_dim] = info.weight.shape[quant_type.channel_dim]
+            shape[quant_type.weight_channel_dim] = info.weight.shape[quant_type.weight_channel_dim]
         key = (id(info.weight), tuple(shape), config.weight_bits, config.weight_power)
         if key not in shared:
             shared[key] = Quantizer(
@@ -220,7 +220,7 @@ def scale_followers(model: nn.Module) -> dict[str, list[tuple[str, int]]]:
         seen.add(id(quantizer))
         prefix = f'{name}.' if name else ''
         followers[prefix + module.weight_name] = [
-            (f'{prefix}weight_quantizer.{scale}', module.channel_dim)
+            (f'{prefix}weight_quantizer.{scale}', module.weight_channel_dim)
             for scale in ('log_d', 'log_q_m')]
     return followers
 

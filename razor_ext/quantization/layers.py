@@ -8,7 +8,7 @@ A new layer type takes one decorated class. Its `forward` runs on a module of th
 
     @register_quant_layer(StackedLinear)             # weight [parts, in, out]
     class QuantStackedLinear(QuantMatmul):
-        channel_dim = 2
+        weight_channel_dim = 2
 
     @register_quant_layer(GatedUnit)                # two raw matmuls, no weight of its own
     class QuantGatedUnit(QuantMatmul):
@@ -44,7 +44,7 @@ class QuantLayer(_Module):
     #: Parameter that is the weight, None if there is none.
     weight_name: ClassVar[str | None] = 'weight'
     #: Dimension of the weight that holds the output channels.
-    channel_dim: ClassVar[int] = 0
+    weight_channel_dim: ClassVar[int] = 0
     #: Names of the activations that are quantized.
     operands: ClassVar[tuple[str, ...]] = ('input',)
     #: Type to return to.
@@ -160,7 +160,7 @@ _CONV_TRANSPOSE: dict[int, Callable[..., Tensor]] = {
 class QuantConvTranspose(QuantLayer):
     """Transposed convolution; scales per channel follow dimension 1, the outputs of one group."""
 
-    channel_dim = 1
+    weight_channel_dim = 1
     weight: Tensor
     bias: Tensor | None
     stride: tuple[int, ...]

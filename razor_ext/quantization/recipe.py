@@ -101,7 +101,7 @@ def quant_spec(model: nn.Module, infos: Iterable[QuantizedLayerInfo] = ()) -> di
             weight = _grid(module.weight_quantizer_or_none)
             weight['parameter'] = module.weight_name
             per_channel = weight['granularity'] == 'channel'
-            weight['channel_dim'] = module.channel_dim if per_channel else None
+            weight['channel_dim'] = module.weight_channel_dim if per_channel else None
         layers[name] = {
             'type': module.float_type.__name__,
             'weight': weight,

@@ -108,7 +108,7 @@ def _check_layer(name: str, layer: Mapping[str, Any], modules: Mapping[str, nn.M
     _require(grid.get('parameter') == quant_type.weight_name and quant_type.weight_name is not None,
              f'{key}.weight.parameter', grid.get('parameter'), repr(quant_type.weight_name))
     if grid['granularity'] == 'channel':
-        channels = quant_type.weight_of(module).shape[quant_type.channel_dim]
+        channels = quant_type.weight_of(module).shape[quant_type.weight_channel_dim]
         _require(len(grid['d']) == channels, f'{key}.weight.d', f"{len(grid['d'])} numbers",
                  f'{channels} numbers, one for each output channel')
 

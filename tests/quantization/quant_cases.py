@@ -37,7 +37,7 @@ class GatedUnit(nn.Module):
 if PartMatrices not in QUANT_LAYERS:
     @register_quant_layer(PartMatrices)
     class QuantPartMatrices(QuantMatmul):
-        channel_dim = 2
+        weight_channel_dim = 2
 
     @register_quant_layer(GatedUnit)
     class QuantGatedUnit(QuantMatmul):

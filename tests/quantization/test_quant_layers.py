@@ -52,7 +52,7 @@ def test_a_layer_computes_the_float_operation_on_grid_values(name, granularity):
         assert not torch.equal(x_q, x) and len(x_q.unique()) <= 64
         torch.testing.assert_close(model(x), twin(x_q), rtol=0, atol=0)
     if granularity == 'channel':
-        assert layer.weight_quantizer.log_d.numel() == layer.weight.shape[layer.channel_dim]
+        assert layer.weight_quantizer.log_d.numel() == layer.weight.shape[layer.weight_channel_dim]
 
 
 def test_sixteen_bits_change_next_to_nothing_and_gradients_reach_every_parameter():

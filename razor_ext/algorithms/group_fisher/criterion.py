@@ -12,7 +12,7 @@ from razor_ext.graph import ChannelGraph
 from razor_ext.pruning import ChannelIndex, Criterion, GraphMutator
 from razor_ext.pruning.taps import InputTap, ParameterTaps
 
-from .reads import UnitReads, channel_dim, tapped_layers
+from .reads import UnitReads, input_channel_dim, tapped_layers
 
 Structure = Mapping[str, int]
 
@@ -72,7 +72,7 @@ class FisherCriterion(Criterion):
         self.units = nn.ModuleList(UnitReads(unit, architecture) for unit in graph.units)
         layers, parameters = dict(architecture.named_modules()), dict(architecture
                                                                       .named_parameters())
-        self._taps = [InputTap(layers[name], name, channel_dim(layers[name]))
+        self._taps = [InputTap(layers[name], name, input_channel_dim(layers[name]))
                       for name in tapped_layers(self.units)]
         slots = sorted({(member.name, member.dim) for unit in self.units
                         for member in unit.slices})

@@ -1,8 +1,8 @@
 """Where the Fisher information of a channel unit is read.
 
 A channel is masked where it is consumed. A convolution, linear layer or any layer that says which
-dimension of its input holds the channels (`channel_dim`) is tapped: sum(x * dL/dx) for each sample,
-squared and summed over the samples (equation 4 of https://arxiv.org/abs/2108.00708).
+dimension of its input holds the channels (`input_channel_dim`) is tapped: sum(x * dL/dx) for each
+sample, squared and summed over the samples (equation 4 of https://arxiv.org/abs/2108.00708).
 
 A parameter that no such layer owns has no input to tap. A product is linear in it, so
 sum(w * dL/dw) over the slices of a channel equals sum(x * dL/dx), but of the whole batch. Its
@@ -25,10 +25,10 @@ from razor_ext.graph import ChannelUnit, UnitMember
 CHANNEL_DIMS: dict[type[nn.Module], int] = {nn.modules.conv._ConvNd: 1, nn.Linear: -1}
 
 
-def channel_dim(layer: nn.Module) -> int | None:
+def input_channel_dim(layer: nn.Module) -> int | None:
     """Return the dimension of a layer's input that holds the channels; None if it is unknown."""
     known = (dim for kind, dim in CHANNEL_DIMS.items() if isinstance(layer, kind))
-    return getattr(layer, 'channel_dim', next(known, None))
+    return getattr(layer, 'input_channel_dim', next(known, None))
 
 
 @dataclass(frozen=True)
@@ -133,10 +133,10 @@ def _consumers(unit: ChannelUnit, model: nn.Module) -> tuple[list[TapRead], list
     members = [member for member in unit.members if member.name in parameters]
     for member in members:
         owners = _owners(model, parameters[member.name])
-        if all(channel_dim(layer) is None for _, _, layer in owners):
+        if all(input_channel_dim(layer) is None for _, _, layer in owners):
             scales.append(member)
         found = [TapRead(path, input_positions(layer, member)) for path, local, layer in owners
-                 if local == 'weight' and channel_dim(layer) is not None]
+                 if local == 'weight' and input_channel_dim(layer) is not None]
         found = [read for read in found if read.positions is not None]
         if len(found) == len(owners):
             reads.extend(found)

@@ -32,11 +32,11 @@ class FisherMixin(KeepParametersMixin):
     """Accumulates sum(x * dL/dx) per sample and input channel during one step.
 
     Attributes:
-        channel_dim: dimension of the input that holds the channels.
+        input_channel_dim: dimension of the input that holds the channels.
         recording: whether the next forward is recorded.
         fisher: statistics [rows, active input channels] of the step, None before its backward.
     """
-    channel_dim = 1
+    input_channel_dim = 1
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -60,7 +60,7 @@ class FisherMixin(KeepParametersMixin):
             x: input [N, ..., C, ...].
             grad: gradient of the loss to it, same shape.
         """
-        rows = contributions(x, grad, self.channel_dim)
+        rows = contributions(x, grad, self.input_channel_dim)
         self.fisher = rows if self.fisher is None else self.fisher + rows
 
     def forward(self, x: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class GroupFisherConv2d(FisherMixin, dynamic_ops.DynamicConv2d):
 
 class GroupFisherLinear(FisherMixin, dynamic_ops.DynamicLinear):
     """Linear of a GroupFisher run; the channels are the last dimension."""
-    channel_dim = -1
+    input_channel_dim = -1
 
     def get_dynamic_params(self) -> tuple[Tensor, Tensor | None]:
         """Return weight and bias of the active channels."""

@@ -98,7 +98,8 @@ class LayerGrids:
 
 def activation_grid(quantizer: Quantizer) -> Grid:
     """Grid of a calibrated activation quantizer whose exponent is 1."""
-    return Grid.of_bits(float(quantizer.d.detach()), int(quantizer.zero_point), _whole_bits(quantizer),
+    step = float(quantizer.d.detach())
+    return Grid.of_bits(step, int(quantizer.zero_point), _whole_bits(quantizer),
                         quantizer.scheme == 'signed')
 
 

@@ -21,9 +21,9 @@ class PartLinear(nn.Module):
         normalize (bool): Divide every column of every matrix by its L2 norm before use.
 
     Attributes:
-        channel_dim (int): Dimension of the input that holds the channels.
+        input_channel_dim (int): Dimension of the input that holds the channels.
     """
-    channel_dim = 1
+    input_channel_dim = 1
 
     def __init__(self, num_parts: int, in_channels: int, out_channels: int,
                  normalize: bool = False) -> None:

@@ -18,7 +18,7 @@ from razor_ext.structure import SubnetError
 
 class Parts(nn.Module):
     """One matrix per part [p, i, o], input [n, i, p]."""
-    channel_dim = 1
+    input_channel_dim = 1
 
     def __init__(self, parts: int, inputs: int, outputs: int) -> None:
         super().__init__()

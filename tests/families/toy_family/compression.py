@@ -17,4 +17,4 @@ def fix_position_linear(module: PositionLinear, kept: Kept) -> None:
 class QuantPositionLinear(QuantMatmul):
     """Weight [positions, in, out]; one step size per output channel."""
 
-    channel_dim = 2
+    weight_channel_dim = 2
