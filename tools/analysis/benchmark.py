@@ -136,11 +136,11 @@ class Benchmark:
             length: of the run, in epochs or iterations.
         """
         base, name = Config.fromfile(RECIPES / f'{method.recipe}.py'), method.recipe
-        settings = {**base[name], **method.algorithm}
+        own = ARGUMENTS.get(base[name]['type'].rpartition('.')[2], graph_arguments)
+        arguments, hooks = own(self, base[name], base[f'{name}_hooks'])
+        model = {**base[name], **arguments, **method.algorithm}
         if method.seeded:
-            settings['seed'] = self.seed
-        own = ARGUMENTS.get(settings['type'].rpartition('.')[2], graph_arguments)
-        model, hooks = own(self, settings, base[f'{name}_hooks'])
+            model['seed'] = self.seed
         optim = {**base[f'{name}_optim'], 'lr_ratio': 1.0, **method.optim}
         run = self._runner('prune', model, length, optim, hooks)
         run.train()
@@ -222,37 +222,39 @@ class Benchmark:
         return build_demo_input(None).get_data(model)
 
 
-def graph_arguments(bench: Benchmark, settings: dict[str, Any], hooks: Mapping[str, Any]
+def graph_arguments(bench: Benchmark, algorithm: Mapping[str, Any], hooks: Mapping[str, Any]
                     ) -> tuple[dict[str, Any], Mapping[str, Any]]:
-    """Tell an algorithm over the dependency graph what the benchmark asks; returns its hooks too.
+    """Return what the benchmark asks as arguments of an algorithm over the dependency graph.
 
     Args:
         bench: asks.
-        settings: of the algorithm.
-        hooks: of its run, by name.
+        algorithm: the recipe's config of it.
+        hooks: the recipe's, by name.
+
+    Returns:
+        The arguments, and the hooks that go with them.
     """
-    return {'target': bench.target, 'divisor': bench.divisor, **settings,
-            'architecture': bench.cfg.model, 'checkpoint': bench.checkpoint}, hooks
+    return dict(architecture=bench.cfg.model, checkpoint=bench.checkpoint, target=bench.target,
+                divisor=bench.divisor), hooks
 
 
-def mmrazor_arguments(bench: Benchmark, settings: dict[str, Any], hooks: Mapping[str, Any]
+def mmrazor_arguments(bench: Benchmark, algorithm: Mapping[str, Any], hooks: Mapping[str, Any]
                       ) -> tuple[dict[str, Any], Mapping[str, Any]]:
-    """Tell MMRazor's own GroupFisher what the benchmark asks; see `graph_arguments`.
+    """Return what the benchmark asks as arguments of MMRazor's GroupFisher; see `graph_arguments`.
 
     Raises:
-        ValueError: the target is none of MACs.
+        ValueError: the target is no share of the MACs.
     """
     if bench.target['kind'] != 'macs':
         raise ValueError(f"MMRazor's GroupFisher knows a share of the MACs, not {bench.target}")
     ratio = bench.target['ratio']
     weights = dict(type='Pretrained', checkpoint=bench.checkpoint)
-    model = {**settings, 'architecture': {**bench.cfg.model, 'init_cfg': weights},
-             'target_flop_ratio': ratio,
-             'mutator': {**settings['mutator'], 'divisor': bench.divisor}}
     # The run goes on to its end, as those of the others do.
-    resource = {**hooks['resource'], 'save_ckpt_thr': [ratio], 'early_stop': False,
-                'demo_input': dict(type='FamilyDemoInput')}
-    return model, {'structure': hooks['structure'], 'resource': resource}
+    resource = dict(hooks['resource'], save_ckpt_thr=[ratio], early_stop=False,
+                    demo_input=dict(type='mmrazor.FamilyDemoInput'))
+    return dict(architecture=dict(bench.cfg.model, init_cfg=weights), target_flop_ratio=ratio,
+                mutator=dict(algorithm['mutator'], divisor=bench.divisor)
+                ), dict(hooks, resource=resource)
 
 
 #: How an algorithm is told the target, by its type; `graph_arguments` for all others.
