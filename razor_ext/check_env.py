@@ -23,7 +23,7 @@ from razor_ext.compat.repair import NOT_IMPORTABLE
 if compat.is_usable('mmengine'):
     from razor_ext.engine import families
 else:  # reported below; the families need it
-    families = None
+    families = None  # type: ignore[assignment]
 
 # Distributions that serve as well as the one required.
 ALTERNATIVES = {

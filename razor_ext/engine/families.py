@@ -184,7 +184,8 @@ def _logger() -> logging.Logger:
 
 def families() -> tuple[Family, ...]:
     """Return the families that are loaded."""
-    return tuple(record.family for record in load_families() if record.state == LOADED)
+    return tuple(record.family for record in load_families()
+                 if record.state == LOADED and record.family is not None)
 
 
 def import_deploy_modules() -> None:
