@@ -82,6 +82,8 @@ class Bench:
                ) -> Runner:
         """Build a runner over a model or its config."""
         cfg, iters = copy.deepcopy(self.cfg), self.args.iters
+        if isinstance(model, dict):
+            cfg.model = model
         optim = {**cfg.optim_wrapper, **wrapper}
         optim['optimizer'] = {**optim['optimizer'], 'lr': self.args.lr, **optimizer}
         return Runner(
@@ -107,22 +109,16 @@ class Bench:
         """Compress in a GETA run; return the sliced model."""
         from mmrazor.registry import MODELS
         base = Config.fromfile(BASE)
-        architecture = {**self.cfg.model, 'init_cfg': dict(type='Pretrained',
-                                                           checkpoint=self.args.checkpoint)}
         target = dict(kind='macs', ratio=self.args.ratio)
         if self.args.sparsity:
             target = dict(kind='sparsity', ratio=self.args.sparsity)
-        model = {**base.geta, 'architecture': architecture, 'quant': quant,
-                 'target': target}
-        model['mutator'] = dict(type='GETAMutator', demo_input=SHAPE, divisor=self.args.divisor)
-        run = self.runner(model, dict(type='QASSO', variant='sgd', lr_quant=1e-3), base.geta_hooks,
-                          constructor='mmrazor.GETAOptimWrapperConstructor')
+        model = {**base.geta, 'architecture': self.cfg.model, 'checkpoint': self.args.checkpoint,
+                 'quant': quant, 'target': target, 'divisor': self.args.divisor}
+        run = self.runner(model, dict(type='QASSO', variant='sgd', lr_quant=1e-3),
+                          list(base.geta_hooks.values()),
+                          constructor=base.geta_optim.constructor)
         run.train()
-        folder = self.work_dir
-        return MODELS.build(dict(
-            _scope_='mmrazor', type='CompressedModel', architecture=self.cfg.model,
-            fix_subnet=str(folder / 'fix_subnet.json'), checkpoint=str(folder / 'compressed.pth'),
-            quant=str(folder / 'quant.json') if quant else None, demo_input=SHAPE))
+        return MODELS.build(dict(type='mmrazor.CompressedModel', compressed=run.work_dir))
 
     def test(self, model: nn.Module) -> dict[str, float]:
         """Evaluate a model, and count what is deployed of it."""

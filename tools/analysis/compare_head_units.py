@@ -46,19 +46,12 @@ def compress(bench: Bench, keep: list[str]) -> nn.Module:
     from mmrazor.registry import MODELS
     args = bench.args
     model = dict(
-        _scope_='mmrazor', type='GroupFisherAlgorithm', architecture=bench.architecture,
-        interval=10, target_flop_ratio=args.ratio, prune_end=0.8,
-        mutator=dict(type='GraphGroupFisherMutator', demo_input=bench.shape, divisor=8, keep=keep))
-    hooks = [dict(type='mmrazor.ResourceInfoHook', interval=10, save_ckpt_thr=[args.ratio],
-                  early_stop=False),
-             dict(type='mmrazor.GroupFisherExportHook')]
+        type='mmrazor.GroupFisher', architecture=bench.architecture, divisor=8, keep=keep,
+        target=dict(kind='macs', ratio=args.ratio), schedule=dict(end=0.8, interval=10))
+    hooks = [dict(type='mmrazor.PruningHook')]
     run = bench.runner(model, args.prune_epochs, dict(type='AdamW', lr=args.lr * 0.3), hooks)
     run.train()
-    folder = Path(run.work_dir)
-    pruned = MODELS.build(dict(
-        _scope_='mmrazor', type='CompressedModel', architecture=bench.cfg.model,
-        fix_subnet=str(folder / 'fix_subnet.json'), checkpoint=str(folder / 'compressed.pth'),
-        demo_input=bench.shape))
+    pruned = MODELS.build(dict(type='mmrazor.CompressedModel', compressed=run.work_dir))
     return bench.finetune(pruned, args.finetune_epochs)
 
 

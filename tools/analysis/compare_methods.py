@@ -19,7 +19,6 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint
-from razor_ext.algorithms.extract import extract
 from rivals import format_rows, keep_best, l1_scores, uniform_counts
 from torch import nn
 
@@ -27,6 +26,7 @@ import razor_ext  # noqa: F401  (repairs upstream, before anything of OpenMMLab 
 from razor_ext.algorithms.geta.saliency import PUBLISHED
 from razor_ext.engine import load_tool_config, write_json
 from razor_ext.graph import analyze, slice_model
+from razor_ext.pruning import extract
 from razor_ext.quantization import (
     QuantConfig,
     calibrate,
@@ -97,6 +97,8 @@ class Bench:
         """Build a runner over a model or its config."""
         self.turn += 1
         cfg = copy.deepcopy(self.cfg)
+        if isinstance(model, dict):
+            cfg.model = model
         optim = {**cfg.optim_wrapper, **wrapper}
         optim['optimizer'] = {'weight_decay': optim['optimizer']['weight_decay'],
                               'lr': self.args.lr, **optimizer}
@@ -125,19 +127,13 @@ class Bench:
     def geta(self, epochs: int, optimizer: dict, **options: object) -> nn.Module:
         """Compress in a GETA run; return the sliced model."""
         base = Config.fromfile(CONFIGS / 'geta.py')
-        model = {**base.geta, 'architecture': self.architecture,
+        model = {**base.geta, 'architecture': self.architecture, 'divisor': 8,
                  'target': dict(kind='macs', ratio=self.args.ratio), **options}
-        model['mutator'] = dict(type='GETAMutator', demo_input=self.shape, divisor=8)
-        run = self.runner(model, epochs, optimizer, base.geta_hooks,
-                          constructor='mmrazor.GETAOptimWrapperConstructor')
+        run = self.runner(model, epochs, optimizer, list(base.geta_hooks.values()),
+                          constructor=base.geta_optim.constructor)
         run.train()
         from mmrazor.registry import MODELS
-        folder = Path(run.work_dir)
-        quant = folder / 'quant.json'
-        return MODELS.build(dict(
-            _scope_='mmrazor', type='CompressedModel', architecture=self.cfg.model,
-            fix_subnet=str(folder / 'fix_subnet.json'), checkpoint=str(folder / 'compressed.pth'),
-            quant=str(quant) if quant.is_file() else None, demo_input=self.shape))
+        return MODELS.build(dict(type='mmrazor.CompressedModel', compressed=run.work_dir))
 
     def test(self, model: nn.Module) -> dict[str, float]:
         """Evaluate a model and count it."""
@@ -192,18 +188,20 @@ def torch_pruning(bench: Bench) -> nn.Module:
 
 def group_fisher(bench: Bench) -> nn.Module:
     """Prune by MMRazor's GroupFisher in the first half of the epochs, finetune in the second."""
-    base = Config.fromfile(CONFIGS / 'group_fisher.py')
-    model = {**base.group_fisher, 'architecture': bench.architecture, 'interval': 10,
+    base = Config.fromfile(CONFIGS / 'group_fisher_mmrazor.py')
+    model = {**base.group_fisher_mmrazor, 'architecture': bench.architecture, 'interval': 10,
              'target_flop_ratio': bench.args.ratio, 'prune_end': 0.8}
     model['mutator'] = {**model['mutator'], 'divisor': 8}
-    hooks = [{**hook} for hook in base.prune_hooks]
-    hooks[1].update(interval=10, save_ckpt_thr=[bench.args.ratio], early_stop=False,
-                    demo_input=dict(type='mmrazor.DefaultDemoInput', input_shape=bench.shape))
+    named = base.group_fisher_mmrazor_hooks
+    named.resource.update(
+        save_ckpt_thr=[bench.args.ratio], early_stop=False,
+        demo_input=dict(type='mmrazor.DefaultDemoInput', input_shape=bench.shape))
+    hooks = list(named.values())
     half = max(bench.args.epochs // 2, 1)
     run = bench.runner(model, half, dict(type='AdamW', lr=bench.args.lr * 0.3), hooks)
     run.train()
     cfg = Config(dict(model=model, default_scope=bench.cfg.default_scope))
-    pruned = extract(cfg, str(next(Path(run.work_dir).glob('flops_*.pth'))))
+    pruned, _ = extract(cfg, str(next(Path(run.work_dir).glob('flops_*.pth'))))
     return bench.finetune(pruned.model, bench.args.epochs - half)
 
 
