@@ -168,3 +168,38 @@ def test_a_small_one_is_built_as_its_options_say(path: Path) -> None:
                 if name.endswith('weight_quantizer')} == {6}
     if 'schedule' in cfg.model:
         assert algorithm.schedule.end == 0.6
+
+
+#: What a user writes for a model that is not shipped, as the README shows it: its dense config has
+#: no weight decay and no custom hooks, and MMEngine writes a scope into its optimizer.
+OWN = '''_base_ = [
+    'mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_res50_8xb64-210e_coco-256x192.py',
+    '{root}/_base_/{name}.py',
+]
+custom_imports = dict(imports=['razor_ext'], allow_failed_imports=False)
+model = dict(_base_.{name}, _delete_=True, {what})
+optim_wrapper = dict(_base_.{name}_optim, lr_ratio=0.1)
+default_hooks = _base_.{name}_hooks
+'''
+
+
+@pytest.mark.parametrize('name', ['geta', 'group_fisher', 'l1', 'taylor', 'random', 'finetune'])
+def test_a_model_that_is_not_shipped(name: str, tmp_path: Path) -> None:
+    path = tmp_path / f'{name}.py'
+    dense = "architecture=_base_.model, checkpoint='dense.pth', divisor=8"
+    path.write_text(OWN.format(root=ROOT, name=name, what=(
+        "compressed='run'" if name == 'finetune' else dense)))
+    cfg = Config.fromfile(path)
+    check_config(cfg)
+    init_default_scope(cfg.default_scope)
+    if name == 'finetune':
+        model = torch.nn.Linear(2, 2)
+    else:
+        cfg.model.architecture.backbone.init_cfg = None
+        model = MODELS.build(cfg.model)
+        assert model.mutator.divisor == 8 and len(model.mutator.choice_template) > 30
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+    assert type(optimizer).__name__ == ('QASSO' if name == 'geta' else 'Adam')
+    assert optimizer.param_groups[0]['lr'] == pytest.approx(5e-5)
+    assert type(HOOKS.build(list(cfg.default_hooks.values())[-1])).__name__ == (
+        'CompressedModelHook' if name == 'finetune' else 'PruningHook')

@@ -33,7 +33,7 @@ model = dict(compressed='{folder}/prune')
 def write_dense(config: Path, path: Path) -> None:
     """Write random weights whose batch norms have seen data: a stand-in for the published ones."""
     cfg = Config.fromfile(config)
-    cfg.model.architecture.init_cfg = None
+    cfg.model.architecture.backbone.init_cfg = None
     init_default_scope('mmpose')
     torch.manual_seed(0)
     model = revert_sync_batchnorm(MODELS.build(cfg.model.architecture))
@@ -66,7 +66,7 @@ def test_prune_finetune_test_deploy(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for step, text, hooks in (('prune', PRUNE, DIGEST), ('finetune', FINETUNE, '')):
         (tmp_path / f'{step}.py').write_text((text + data + SHORT).format(hooks=hooks, **fill))
 
-    write_dense(tmp_path / 'prune.py', tmp_path / 'dense.pth')
+    write_dense(fill['configs'] / f'geta_prune_{name}.py', tmp_path / 'dense.pth')
     _run('bash', 'tools/dist_train.sh', tmp_path / 'prune.py', 2, '--work-dir', tmp_path / 'prune')
     digests = [path.read_text() for path in (tmp_path / 'prune').glob('rank?.txt')]
     assert len(digests) == 2 and len(set(digests)) == 1

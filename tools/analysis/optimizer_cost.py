@@ -19,7 +19,14 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 import razor_ext  # noqa: F401  (repairs upstream, before anything of OpenMMLab is used)
-from razor_ext.algorithms.geta import HESSO, QASSO, BitRange, GroupIndex, SparsityTarget, StagePlan
+from razor_ext.algorithms.geta import (
+    HESSO,
+    QASSO,
+    BitRange,
+    ChannelIndex,
+    SparsityTarget,
+    StagePlan,
+)
 from razor_ext.engine import load_tool_config
 from razor_ext.graph import analyze
 
@@ -103,7 +110,7 @@ def main() -> None:
                      pruning_periods=args.periods)
     common = {'lr': 1e-4, 'variant': args.variant, 'implementation': args.implementation,
               'plan': plan, 'target': SparsityTarget(args.sparsity),
-              'groups': GroupIndex(units, model.named_parameters(),
+              'groups': ChannelIndex(units, model.named_parameters(),
                                    [n for n, _ in model.named_buffers()])}
     if args.optimizer == 'hesso':
         scales, optimizer = [], HESSO(model.parameters(), **common)
