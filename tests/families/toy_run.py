@@ -54,20 +54,18 @@ def main(work_dir: Path) -> None:
     runner = prune(work_dir)
     masked = static_copy(runner.model.architecture).eval()
     fix_bits(masked)
+    folder = work_dir / 'compressed'
     sliced = MODELS.build(dict(
-        _scope_='mmrazor', type='CompressedModel', architecture=DENSE,
-        fix_subnet=str(work_dir / 'fix_subnet.json'), quant=str(work_dir / 'quant.json'),
-        checkpoint=str(work_dir / 'compressed.pth'),
-        demo_input=dict(type='FamilyDemoInput'))).eval()
+        _scope_='mmrazor', type='CompressedModel', compressed=str(folder))).eval()
     x = torch.randn(4, 2, 32)
     with torch.no_grad():
         difference = float((sliced(x) - masked(x)).abs().max())
-    structure = json.loads((work_dir / 'fix_subnet.json').read_text())
+    structure = json.loads((folder / 'fix_subnet.json').read_text())
     print('RESULT ' + json.dumps(dict(
         units={unit.name: unit.num_channels for unit in graph.units}, structure=structure,
         macs=graph.macs(structure) / graph.total_macs, difference=difference,
         out_channels=sliced.mix.out_channels, weight=list(sliced.mix.weight.shape),
-        quantized=sorted(json.loads((work_dir / 'quant.json').read_text())['layers']))))
+        quantized=sorted(json.loads((folder / 'quant.json').read_text())['layers']))))
 
 
 if __name__ == '__main__':
