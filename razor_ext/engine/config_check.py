@@ -25,9 +25,10 @@ from mmengine.runner import Runner
 
 from .config_options import UnreadKeyError, check_option
 
-#: Read by mmengine's Config, by the tools, or by OpenMMLab conventions around the Runner.
+#: Read by mmengine's Config, by the tools, by MMDeploy's tasks, or by OpenMMLab conventions around
+#: the Runner.
 KNOWN_KEYS = frozenset({
-    '_base_', 'activation_checkpointing', 'auto_scale_lr', 'backend_args', 'compile',
+    '_base_', 'activation_checkpointing', 'auto_scale_lr', 'backend_args', 'codec', 'compile',
     'custom_imports', 'default_scope', 'find_unused_parameters', 'model_wrapper_cfg',
     'preprocess_cfg', 'runner_type', 'sync_bn',
 })

@@ -71,8 +71,8 @@ class PruningAlgorithm(DistilledAlgorithm):
                  distiller: dict | None = None,
                  data_preprocessor: nn.Module | dict | None = None,
                  init_cfg: dict | None = None) -> None:
-        super().__init__(_with_checkpoint(architecture, checkpoint), data_preprocessor, init_cfg)
-        if checkpoint is not None and not isinstance(architecture, Mapping):
+        super().__init__(architecture, data_preprocessor, init_cfg)
+        if checkpoint is not None:
             self.architecture.init_cfg = dict(type='Pretrained', checkpoint=checkpoint)
         self.quant_infos = []
         self.target_cfg = None if target is None else dict(target)
@@ -238,12 +238,6 @@ def state_subset(state: Mapping[str, Tensor], keys: Sequence[str]) -> dict[str, 
     if hasattr(state, '_metadata'):
         subset._metadata = state._metadata
     return subset
-
-
-def _with_checkpoint(architecture: BaseModel | dict, checkpoint: str | None) -> BaseModel | dict:
-    if checkpoint is None or not isinstance(architecture, Mapping):
-        return architecture
-    return {**architecture, 'init_cfg': dict(type='Pretrained', checkpoint=checkpoint)}
 
 
 def _mutator_config(mutator: GraphMutator | dict | None, rules: dict[str, Any]

@@ -3,32 +3,23 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from .site import declare, write_toy_site
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-
-
-def declare(site: Path, distribution: str, entry_point: str) -> None:
-    """Write the metadata of a distribution that declares one family, as an installer does."""
-    folder = site / f'{distribution}-1.0.dist-info'
-    folder.mkdir(parents=True)
-    (folder / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n')
-    (folder / 'entry_points.txt').write_text(f'[razor_ext.families]\n{entry_point}\n')
 
 
 @pytest.fixture
 def site(tmp_path) -> Path:
     """A folder that holds the toy family as an installation would leave it."""
     site = tmp_path / 'site'
-    declare(site, 'toy-family', 'toy = toy_family.family:FAMILY')
-    shutil.copytree(HERE / 'toy_family', site / 'toy_family',
-                    ignore=shutil.ignore_patterns('__pycache__'))
+    write_toy_site(site)
     return site
 
 

@@ -6,4 +6,5 @@ from razor_ext.engine.families import Family
 FAMILY = Family(
     name='toy',
     modules=('toy_family.models', 'toy_family.datasets', 'toy_family.compression'),
+    deploy_modules=('toy_family.deployment', ),
     demo_inputs={'toy_family.models.ToyRegressor': (1, 2, 32)})
