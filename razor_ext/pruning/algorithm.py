@@ -143,6 +143,15 @@ class PruningAlgorithm(DistilledAlgorithm):
     def follow(self, average: PruningAlgorithm, optim_wrapper: OptimWrapper) -> None:
         """Keep an averaged copy of the algorithm (EMA) compressed as this one is."""
 
+    def trained_steps(self, optim_wrapper: OptimWrapper, taken: int) -> int:
+        """Return how many steps of a run have trained.
+
+        Args:
+            optim_wrapper: the optimizer.
+            taken: steps that it has taken, of a resumed run those before it too.
+        """
+        return taken
+
     def is_pruned(self, iteration: int, max_iters: int) -> bool:
         """Whether nothing further is pruned after an iteration."""
         return False
