@@ -12,6 +12,7 @@ from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
 from razor_ext.quantization import QuantizedLayerInfo
+from razor_ext.structure.preprocessing import split_preprocessor
 from razor_ext.structure.rebuild import UnprunedError, read_checkpoint
 
 from .chooser import Divisor
@@ -71,6 +72,7 @@ class PruningAlgorithm(DistilledAlgorithm):
                  distiller: dict | None = None,
                  data_preprocessor: nn.Module | dict | None = None,
                  init_cfg: dict | None = None) -> None:
+        architecture, data_preprocessor = split_preprocessor(architecture, data_preprocessor)
         super().__init__(_with_checkpoint(architecture, checkpoint), data_preprocessor, init_cfg)
         if checkpoint is not None and not isinstance(architecture, Mapping):
             self.architecture.init_cfg = dict(type='Pretrained', checkpoint=checkpoint)
