@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
 from .choices import choose
@@ -18,7 +17,7 @@ from .errors import ProofError, SliceError
 from .predict import Mismatch, first_mismatch
 from .scramble import double_inputs, scrambled, untouched_rng
 from .slicing import Positions, complement, removed_positions, slice_tensors
-from .structure import leaf_tensors, structure_copy
+from .structure import call_with, leaf_tensors, structure_copy
 from .trace import SKIPPED_ROOTS
 from .units import ChannelUnit
 
@@ -59,7 +58,7 @@ class Prover:
             if state is None:
                 return model(*self.args, **self.kwargs)
             state = {name: tensor.clone() for name, tensor in state.items()}
-            return functional_call(model, state, self.args, self.kwargs)
+            return call_with(model, state, self.args, self.kwargs)
 
     def compare(self, keep: Mapping[str, torch.Tensor]) -> tuple[float, list[torch.Tensor]]:
         """Mask and slice the same channels.
@@ -153,8 +152,7 @@ class Prover:
     def _functional(self, parameters: Mapping[str, torch.Tensor]) -> Any:
         with untouched_rng():
             torch.manual_seed(0)
-            return functional_call(structure_copy(self.model), dict(parameters), self.args,
-                                   self.kwargs)
+            return call_with(structure_copy(self.model), parameters, self.args, self.kwargs)
 
 
 def describe(exception: Exception) -> str:

@@ -10,7 +10,7 @@ from torch import nn
 
 from .errors import SliceError
 from .fixers import Kept, find_fixer
-from .structure import leaf_tensors
+from .structure import leaf_aliases, leaf_tensors
 from .units import ChannelUnit
 
 Positions = Mapping[tuple[str, int], torch.Tensor]
@@ -85,6 +85,7 @@ def slice_tensors(model: nn.Module, removed: Positions) -> nn.Module:
     model = copy.deepcopy(model)
     tensors = leaf_tensors(model)
     sizes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    aliases = {name: names for names in leaf_aliases(model) for name in names}
     kept: dict[tuple[str, int], torch.Tensor] = {}
     replacement: dict[int, torch.Tensor] = {}
     for (name, dim), positions in removed.items():
@@ -97,9 +98,10 @@ def slice_tensors(model: nn.Module, removed: Positions) -> nn.Module:
         if positions.max() >= sizes[name][dim]:
             raise SliceError(f'{name!r} has shape {sizes[name]}, too small for the graph; '
                              'analyze this model')
-        kept[name, dim] = complement(positions, sizes[name][dim])
+        rest = complement(positions, sizes[name][dim])
+        kept.update({(alias, dim): rest for alias in aliases[name]})
         current = replacement.get(id(old), old.detach())
-        replacement[id(old)] = current.index_select(dim, kept[name, dim].to(old.device))
+        replacement[id(old)] = current.index_select(dim, rest.to(old.device))
     for module in model.modules():
         for store in (module._parameters, module._buffers):
             for local, old in store.items():
@@ -109,7 +111,7 @@ def slice_tensors(model: nn.Module, removed: Positions) -> nn.Module:
                 if isinstance(old, nn.Parameter) and not isinstance(new, nn.Parameter):
                     new = replacement[id(old)] = nn.Parameter(new, old.requires_grad)
                 store[local] = new
-    _fix(model, kept, sizes)
+    _fix(model, kept, {alias: sizes[name] for name in sizes for alias in aliases[name]})
     return model
 
 

@@ -85,6 +85,43 @@ def leaf_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
+def leaf_aliases(model: nn.Module) -> list[list[str]]:
+    """Return the names of each parameter and buffer; a shared tensor or module has several."""
+    names: dict[int, list[str]] = {}
+    for found in (model.named_parameters, model.named_buffers):
+        for name, tensor in found(remove_duplicate=False):
+            names.setdefault(id(tensor), []).append(name)
+    return list(names.values())
+
+
+def call_with(model: nn.Module, state: Mapping[str, torch.Tensor], args: tuple,
+              kwargs: Mapping[str, Any]) -> Any:
+    """Call a model with other tensors in the place of its parameters and buffers.
+
+    A module that is registered under two names gets them once: `torch.func.functional_call` does
+    so once for each name, and afterwards leaves the tensors of the call in the module.
+
+    Args:
+        model: The model; it has its own tensors back when this returns.
+        state: A tensor for each name of `leaf_tensors`.
+        args: Positional arguments.
+        kwargs: Keyword arguments.
+    """
+    new = {id(tensor): state[name] for name, tensor in leaf_tensors(model).items()}
+    stores = [store for module in model.modules()
+              for store in (module._parameters, module._buffers)]
+    before = [dict(store) for store in stores]
+    try:
+        for store, own in zip(stores, before):
+            store.update((name, new[id(tensor)]) for name, tensor in own.items()
+                         if tensor is not None)
+        return model(*args, **kwargs)
+    finally:
+        for store, own in zip(stores, before):
+            store.clear()
+            store.update(own)
+
+
 def bind_inputs(model: nn.Module, example_inputs: Any) -> tuple[tuple, dict[str, Any]]:
     """Turn a tensor, a tuple of arguments or a dict of keyword arguments into a call.
 

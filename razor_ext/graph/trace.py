@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from torch.func import functional_call, functionalize
+from torch.func import functionalize
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .errors import TraceError
 from .shapes import shortcut
-from .structure import leaf_tensors
+from .structure import call_with, leaf_tensors
 
 _TORCH_ROOT = os.path.dirname(torch.__file__) + os.sep
 SKIPPED_ROOTS = (_TORCH_ROOT, os.path.dirname(os.path.abspath(__file__)) + os.sep, '<')
@@ -234,7 +234,7 @@ def trace(model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Program:
         supply = iter(tensors)
         values = [next(supply) if isinstance(x, torch.Tensor) else x for x in flat]
         call_args, call_kwargs = pytree.tree_unflatten(values, spec)
-        out = functional_call(model, state, call_args, call_kwargs)
+        out = call_with(model, state, call_args, call_kwargs)
         leaves_out = pytree.tree_flatten(out)[0]
         others.extend(x for x in leaves_out if not isinstance(x, torch.Tensor))
         return [x for x in leaves_out if isinstance(x, torch.Tensor)]

@@ -8,7 +8,7 @@ from .channel_index import ChannelIndex
 from .chooser import Chooser
 from .criterion import Criterion
 from .criterion_pruning import CriterionPruning
-from .errors import TargetMissedError
+from .errors import NothingTrainedError, TargetMissedError
 from .export import Compressed
 from .extract import extract
 from .hook import PruningHook
@@ -19,5 +19,5 @@ from .targets import CostTarget, SparsityTarget
 
 __all__ = ['OPTIMIZER_BUILDERS', 'ChannelIndex', 'Chooser', 'Compressed',
            'CompressionOptimWrapperConstructor', 'CostTarget', 'Criterion', 'CriterionPruning',
-           'GraphMutator', 'PruneSchedule', 'PruningAlgorithm', 'PruningHook', 'SparsityTarget',
-           'TargetMissedError', 'extract']
+           'GraphMutator', 'NothingTrainedError', 'PruneSchedule', 'PruningAlgorithm',
+           'PruningHook', 'SparsityTarget', 'TargetMissedError', 'extract']

@@ -12,6 +12,7 @@ from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
 from razor_ext.quantization import QuantizedLayerInfo
+from razor_ext.structure.preprocessing import split_preprocessor
 from razor_ext.structure.rebuild import UnprunedError, read_checkpoint
 
 from .chooser import Divisor
@@ -71,6 +72,7 @@ class PruningAlgorithm(DistilledAlgorithm):
                  distiller: dict | None = None,
                  data_preprocessor: nn.Module | dict | None = None,
                  init_cfg: dict | None = None) -> None:
+        architecture, data_preprocessor = split_preprocessor(architecture, data_preprocessor)
         super().__init__(architecture, data_preprocessor, init_cfg)
         if checkpoint is not None:
             self.architecture.init_cfg = dict(type='Pretrained', checkpoint=checkpoint)
@@ -142,6 +144,15 @@ class PruningAlgorithm(DistilledAlgorithm):
 
     def follow(self, average: PruningAlgorithm, optim_wrapper: OptimWrapper) -> None:
         """Keep an averaged copy of the algorithm (EMA) compressed as this one is."""
+
+    def trained_steps(self, optim_wrapper: OptimWrapper, taken: int) -> int:
+        """Return how many steps of a run have trained.
+
+        Args:
+            optim_wrapper: the optimizer.
+            taken: steps that it has taken, of a resumed run those before it too.
+        """
+        return taken
 
     def is_pruned(self, iteration: int, max_iters: int) -> bool:
         """Whether nothing further is pruned after an iteration."""

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 from mmrazor.registry import MODELS
 from torch import nn
@@ -56,6 +56,8 @@ def extract(cfg: Config, checkpoint: str) -> tuple[Compressed, nn.Module]:
     model = cfg.model
     if model.type.rpartition('.')[2] == 'SingleTeacherDistill':
         model = model.architecture
+    if cfg.get('data_preprocessor') is not None:  # as Runner gives it to the model
+        model = ConfigDict({'data_preprocessor': cfg.data_preprocessor, **model})
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     if model.type.rpartition('.')[2] == 'CompressedModel':
         found = _extract_compressed(model, os.fspath(checkpoint))

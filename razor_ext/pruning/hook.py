@@ -18,6 +18,8 @@ from razor_ext.structure.dense_config import dense_config
 from razor_ext.structure.folder import FOLDER
 
 from .algorithm import PruningAlgorithm
+from .errors import NothingTrainedError
+from .steps import StepWatch
 
 
 def algorithm_of(runner: Runner) -> PruningAlgorithm:
@@ -68,11 +70,15 @@ class PruningHook(Hook):
             self._config = dense_config(runner.cfg)
         print_log(algorithm.start(runner.optim_wrapper, runner.max_iters), logger='current')
 
+    def before_train(self, runner: Runner) -> None:
+        """Watch the optimizer from here on; a checkpoint is loaded by now."""
+        self._watch = StepWatch(runner.optim_wrapper, runner.iter)
+
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Tell the algorithm of the step to come."""
         # The scale is read before the step, which may change it.
-        scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
-        scale = 1.0 if scaler is None else scaler.get_scale()
+        scale = _loss_scale(runner)
+        self._watch.close(scale)
         algorithm_of(runner).before_step(runner.iter, runner.max_iters, scale)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
@@ -92,9 +98,13 @@ class PruningHook(Hook):
         """Check the result and write it.
 
         Raises:
+            NothingTrainedError: there was no step, or every one was skipped.
             TargetMissedError: the target was missed, and by how much.
         """
         algorithm = algorithm_of(runner)
+        self._watch.close(_loss_scale(runner))
+        _check_trained(runner.iter, algorithm.trained_steps(runner.optim_wrapper,
+                                                            self._watch.trained))
         compressed = algorithm.compressed(next(averaged_models(runner), None))
         if is_main_process():
             compressed.write(Path(runner.work_dir) / FOLDER, self._config)
@@ -108,6 +118,22 @@ class PruningHook(Hook):
         stage = algorithm.stage(runner.optim_wrapper)
         print_log((f'{stage}: ' if stage else '') + ', '.join(
             f'{name} {value:.4g}' for name, value in scalars.items()), logger='current')
+
+
+def _loss_scale(runner: Runner) -> float:
+    scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
+    return 1.0 if scaler is None else scaler.get_scale()
+
+
+def _check_trained(iterations: int, trained: int) -> None:
+    if not iterations:
+        raise NothingTrainedError('the run had no iteration, so nothing was trained and nothing is '
+                                  'written: look at train_cfg and the length of the dataset')
+    if trained <= 0:
+        raise NothingTrainedError(
+            f'every step of the {iterations} iterations was skipped, since gradients were NaN or '
+            'infinite: nothing was trained and nothing is written. Lower optim_wrapper.lr_ratio, '
+            'clip gradients (optim_wrapper.clip_grad), or look for the fault in the data or loss')
 
 
 def _num_samples(batch: Any) -> int:

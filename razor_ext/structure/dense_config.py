@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmrazor.registry import HOOKS
 
 from .folder import ANALYSIS_KEY, load_compressed
+from .preprocessing import split_preprocessor
 
 _INNER = ('architecture', 'algorithm')
 
@@ -29,6 +30,7 @@ def dense_config(cfg: Config) -> Config:
         SubnetError: the folder that a CompressedModel names cannot be read.
     """
     model, analysis, depth = cfg.get('model'), dict(cfg.get(ANALYSIS_KEY, {})), 0
+    around = None
     while isinstance(model, Mapping):
         analysis.update(_analysis(model))
         inner = next((model[key] for key in _INNER if isinstance(model.get(key), Mapping)), None)
@@ -38,12 +40,16 @@ def dense_config(cfg: Config) -> Config:
             inner = inner or folder.architecture()
         if inner is None:
             break
+        around = around or model.get('data_preprocessor')
         model, depth = inner, depth + 1
     if depth == 0 and ANALYSIS_KEY in cfg:
         return cfg
     if depth == 0 or not isinstance(model, Mapping):
         raise ValueError(f'{cfg.filename}: `model` holds no `architecture` config and names no '
                          '`compressed` folder; give the config of a pruning or finetune run')
+    model, around = split_preprocessor(model, around or cfg.get('data_preprocessor'))
+    if around is not None:
+        model = {**model, 'data_preprocessor': around}
     dense = Config({**cfg.to_dict(), 'model': _without_weights(model)})
     dense.load_from, dense.resume = None, False
     dense[ANALYSIS_KEY] = dict(demo_input=_plain(analysis.get('demo_input')),

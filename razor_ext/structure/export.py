@@ -44,10 +44,11 @@ def write_compressed(model: nn.Module, structure: Mapping[str, int], folder: str
         units: those of the dense model; without them they are analysed when the folder is read.
 
     Raises:
-        ValueError: the config is that of no compression run.
+        ValueError: the config is that of no compression run, or a weight is not finite.
         QuantFileError: a quantizer is not calibrated, or its bits are not fixed.
     """
     folder = Path(folder)
+    _check_finite(model)
     dense = None if config is None else dense_config(config)
     how = {} if dense is None else dense[ANALYSIS_KEY]
     with _staged(folder) as staging:
@@ -64,6 +65,16 @@ def write_compressed(model: nn.Module, structure: Mapping[str, int], folder: str
         write_json(staging / STRUCTURE, dict(structure))
     print_log(f'the sliced model, pruned in {len(structure)} units, is in {folder}',
               logger='current')
+
+
+def _check_finite(model: nn.Module) -> None:
+    broken = [name for name, parameter in model.named_parameters()
+              if not bool(parameter.isfinite().all())]
+    if broken:
+        raise ValueError(f'{len(broken)} parameters are NaN or infinite (first: {broken[0]}): the '
+                         'training has diverged, and nothing is written. Lower the learning rate, '
+                         'clip gradients (optim_wrapper.clip_grad), or look for the fault in the '
+                         'data or loss')
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from razor_ext.quantization import QuantizedLayerInfo, apply_quant, load_quant, 
 from .divisor import check_divisor
 from .fix_subnet import SubnetError, dump_subnet, load_subnet
 from .folder import QUANT, STRUCTURE, CompressedFolder, find_file, load_compressed
+from .preprocessing import split_preprocessor
 from .rebuild import find_units, load_sliced, slice_structure
 
 
@@ -73,7 +74,7 @@ def CompressedModel(architecture: BaseModel | Mapping | None = None,
         divisor: mmdeploy pads channel counts up to multiples of it after the weights are loaded.
         demo_input: where the model is analysed, makes the input on which it is traced: a shape, or
             a config. None for what the folder says, or the model's default.
-        data_preprocessor: unused, the architecture has its own; Runner passes it to every model.
+        data_preprocessor: that of an architecture whose config has none.
         compressed: folder `compressed` of a run, or the run's work directory.
         keep: where the model is analysed without a folder, what the pruning run has left whole.
 
@@ -111,7 +112,7 @@ def CompressedModel(architecture: BaseModel | Mapping | None = None,
         raise SubnetError(f'divisor={divisor} pads the layers, and quant.json knows the unpadded '
                           'ones; set divisor=1, and prune with a divisor instead')
     if isinstance(architecture, Mapping):
-        architecture = MODELS.build(architecture)
+        architecture = MODELS.build(split_preprocessor(architecture, data_preprocessor)[0])
     dense = revert_sync_batchnorm(architecture)
     units = _units(dense, folder) if structure else ()
     if structure and not units:

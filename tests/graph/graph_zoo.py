@@ -6,6 +6,7 @@ import sys
 import time
 import types
 from collections import Counter
+from pathlib import Path
 from typing import Callable
 
 import torch
@@ -121,6 +122,18 @@ class ViTPose(nn.Module):
         return self.head((tokens.transpose(1, 2).unflatten(2, (16, 12)), ))
 
 
+def rtmdet(size: str = 'tiny') -> nn.Module:
+    """RTMDet of mmdet's configs, whose branches have their convolutions in common."""
+    import mmdet.models
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+    root = Path(mmdet.__file__).parent / '.mim' / 'configs' / 'rtmdet'
+    model = Config.fromfile(root / f'rtmdet_{size}_8xb32-300e_coco.py').model
+    model.backbone.pop('init_cfg', None)
+    init_default_scope('mmdet')
+    return mmdet.registry.MODELS.build(model)
+
+
 def pose(name: str) -> Callable[[], nn.Module]:
     return lambda: mmpose_model(f'topdown_heatmap/coco/td-hm_{name}_coco-256x192.py')
 
@@ -144,6 +157,7 @@ ZOO: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     'Swin-T pose': (pose('swin-t-p4-w7_8xb32-210e'), SMALL),
     'HRNet-w32 pose': (pose('hrnet-w32_8xb64-210e'), SMALL),
     'LiteHRNet-18 pose': (pose('litehrnet-18_8xb64-210e'), SMALL),
+    'RTMDet-tiny': (rtmdet, SQUARE),
     'UNet': (UNet, SQUARE),
     'Temporal Conv1d net': (TemporalConvNet, (2, 20)),
     'GaitGL-like clips': (lambda: ClipNet((32, 64, 128), 74), (1, 1, 9, 16, 12)),

@@ -219,6 +219,65 @@ def test_shared_parameters_stay_shared():
     assert graph.prove(0.5) < 1e-9
 
 
+class SharedHeads(nn.Module):
+    """Branches with layers of their own and one convolution in common, as RTMDet's head has."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(conv_bn(3, width) for _ in range(3))
+        for branch in self.branches:
+            branch[0] = self.branches[0][0]
+        self.outs = nn.ModuleList([nn.Conv2d(width, 4, 1)] * 3)
+
+    def forward(self, x):
+        return [out(branch(x)) for branch, out in zip(self.branches, self.outs)]
+
+
+def test_a_module_under_two_names():
+    """Its parameters were left as tensors of the trace, which cannot be copied."""
+    model = SharedHeads()
+    before = copy.deepcopy(model.state_dict())
+    graph = analyze(model, torch.randn(IMAGE))
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert [unit.num_channels for unit in graph.units] == [8]
+    assert graph.prove(0.5) < 1e-9
+    sliced = slice_model(model, graph, random_keep(graph.units, 0.5, 0))
+    assert sliced.branches[2][0] is sliced.branches[0][0] and sliced.outs[1] is sliced.outs[0]
+    assert sliced.outs[1].in_channels == sliced.branches[2][0].out_channels == 4
+    assert [len(branch[1].weight) for branch in sliced.branches] == [4] * 3
+
+
+def test_a_fixer_knows_a_shared_parameter_by_each_of_its_names():
+    class Holder(nn.Module):
+
+        def __init__(self, layer):
+            super().__init__()
+            self.layer, self.norm, self.width = layer, nn.BatchNorm1d(8), 8
+
+        def forward(self, x):
+            return self.norm(self.layer(x))[:, :self.width]
+
+    @register_fixer(Holder)
+    def fix_width(module, kept):
+        assert kept.full_size('layer.weight', 0) == 8
+        module.width = len(kept.positions('layer.weight', 0))
+
+    class Net(nn.Module):
+
+        def __init__(self):
+            super().__init__()
+            layer = nn.Linear(4, 8)
+            self.a, self.b, self.out = Holder(layer), Holder(layer), nn.Linear(8, 2)
+
+        def forward(self, x):
+            return self.out(self.a(x) + self.b(x))
+
+    model = Net()
+    graph = analyze(model, torch.randn(2, 4))
+    sliced = slice_model(model, graph, random_keep(graph.units, 0.5, 0))
+    assert sliced.a.width == sliced.b.width == 4
+
+
 def test_a_size_held_by_python_code_is_refused_by_name():
     class Heads(nn.Module):
 

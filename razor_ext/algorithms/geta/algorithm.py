@@ -139,6 +139,13 @@ class GETA(PruningAlgorithm):
         else:
             optimizer.constrain_(index, bank)
 
+    def trained_steps(self, optim_wrapper: OptimWrapper, taken: int) -> int:
+        """Return the steps that were not skipped; see the base class."""
+        optimizer = optim_wrapper.optimizer
+        if not isinstance(optimizer, GroupSparseOptimizer):
+            return taken
+        return optimizer.steps - optimizer.skipped_steps
+
     def channel_index(self) -> ChannelIndex:
         """Return the flat index of the architecture."""
         if self._index is None:

@@ -13,6 +13,7 @@ from mmrazor.registry import MODEL_WRAPPERS, MODELS
 from torch import Tensor, nn
 
 from razor_ext.pruning import Compressed
+from razor_ext.structure.preprocessing import split_preprocessor
 from razor_ext.structure.slicing import static_copy
 
 from .decisions import PruningDecisions
@@ -55,6 +56,7 @@ class GroupFisherAlgorithm(BaseAlgorithm):
                 'of the mutator (divisor, min_ratio, keep, demo_input, normalization) beside it, '
                 "and one hook, pruning=dict(type='mmrazor.PruningHook'), in default_hooks; see "
                 'configs/pruning/_base_/group_fisher.py')
+        architecture, data_preprocessor = split_preprocessor(architecture, data_preprocessor)
         super().__init__(architecture, data_preprocessor, init_cfg)
         if interval < 1:
             raise ValueError(f'interval must be at least 1 iteration, got {interval}')

@@ -20,6 +20,7 @@ from torch import nn
 from razor_ext.structure import SubnetError, check_subnet, dump_subnet, load_subnet
 from razor_ext.structure.divisor import check_divisor
 from razor_ext.structure.model import pads_to
+from razor_ext.structure.preprocessing import split_preprocessor
 
 from .algorithm import GroupFisherAlgorithm
 from .loading import freeze_structure, load_pruned_weights
@@ -88,7 +89,7 @@ def GroupFisherDeploySubModel(architecture: nn.Module | dict,
         fix_subnet: the structure, or the path of its file.
         divisor: mmdeploy pads channel counts up to multiples of it after the weights are loaded.
         parse_cfg: how units are found.
-        data_preprocessor: unused, the architecture has its own.
+        data_preprocessor: that of an architecture whose config has none.
 
     Returns:
         The pruned architecture with random weights.
@@ -97,7 +98,7 @@ def GroupFisherDeploySubModel(architecture: nn.Module | dict,
         SubnetError: the structure file or the divisor does not fit the model.
     """
     if isinstance(architecture, Mapping):
-        architecture = MODELS.build(architecture)
+        architecture = MODELS.build(split_preprocessor(architecture, data_preprocessor)[0])
     if not fix_subnet:
         raise SubnetError('fix_subnet is empty: give the structure, or the path of the '
                           'fix_subnet.json that the finetune run has written')

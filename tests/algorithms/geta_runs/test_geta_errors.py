@@ -11,7 +11,7 @@ from tiny_geta import HOOKS, SHAPE, STAGES, geta, geta_runner, optim
 from tiny_pose import tiny_rtmpose
 
 from razor_ext.graph import NothingToPruneError
-from razor_ext.pruning import PruningHook, TargetMissedError
+from razor_ext.pruning import NothingTrainedError, PruningHook, TargetMissedError
 
 
 def constructor(settings: dict) -> object:
@@ -148,3 +148,12 @@ def test_a_loss_that_stays_nan_stops_the_run(tmp_path: Path, dense: Path) -> Non
     with pytest.raises(RuntimeError, match=r'NaN or infinite in 3 consecutive steps .*lower the'):
         run.train()
     assert run.iter == 7
+
+
+def test_a_run_that_skips_every_step_writes_nothing(tmp_path: Path, dense: Path) -> None:
+    """It ended well, with the weights that it had started from and random channels gone."""
+    run = geta_runner(tmp_path, geta(dense))
+    run.register_hook(PoisonHook(range(20)))
+    with pytest.raises(NothingTrainedError, match=r'every step of the 20 iterations was skipped'):
+        run.train()
+    assert not (tmp_path / 'compressed').exists()

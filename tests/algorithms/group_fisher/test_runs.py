@@ -12,13 +12,15 @@ import torch
 import torch.multiprocessing as mp
 from graph_fisher import HOOKS, graph_fisher
 from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmrazor.registry import MODELS
 from tiny_geta import SHAPE, memoize_analysis
 from tiny_pose import runner, tiny_rtmpose
 
 from razor_ext.compat import safe_load
-from razor_ext.pruning import TargetMissedError
+from razor_ext.pruning import NothingTrainedError, TargetMissedError
 
 from . import rank_workers
 
@@ -188,3 +190,70 @@ def test_two_ranks_prune_what_one_prunes(tmp_path: Path) -> None:
     torch.testing.assert_close(one['first'], single['first'], rtol=1e-3, atol=0)
     assert single['first'].min() > 0
     assert one['counts'] == single['counts'] and sum(single['counts'].values()) < 20
+
+
+class HalfPrecision(OptimWrapper):
+    """A loss scaler that finds no finite gradient, as on a GPU."""
+
+    def __init__(self, calls_optimizer: bool, lowers: bool = True, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.scale, self.calls_optimizer, self.lowers = 1024., calls_optimizer, lowers
+        self.loss_scaler = self
+
+    def get_scale(self) -> float:
+        return self.scale
+
+    def step(self, **kwargs: object) -> None:
+        if self.calls_optimizer:  # a fused one, which is told to leave all as it is
+            self.optimizer.step()
+        self.scale /= 2 if self.lowers else 1
+
+
+class ShortRun(Hook):
+    """Ends a run before its first iteration."""
+
+    def before_train(self, run: Runner) -> None:
+        run.train_loop._max_epochs = 0
+
+
+def l1_run(folder: Path) -> Runner:
+    model = dict(type='mmrazor.L1Pruning', architecture=tiny_rtmpose(), demo_input=SHAPE,
+                 target=dict(kind='macs', ratio=.5))
+    return runner(folder, model, epochs=1, hooks=HOOKS)
+
+
+@pytest.mark.parametrize('calls_optimizer, lowers, trained', [
+    (False, True, False), (True, True, False), (False, False, False), (True, False, True)])
+def test_mixed_precision_that_skips_every_step(tmp_path: Path, calls_optimizer: bool, lowers: bool,
+                                               trained: bool) -> None:
+    run = l1_run(tmp_path)
+    run.optim_wrapper = HalfPrecision(calls_optimizer, lowers, optimizer=torch.optim.AdamW(
+        run.model.parameters(), lr=1e-3))
+    if trained:
+        run.train()
+    else:
+        with pytest.raises(NothingTrainedError, match='every step of the 4 iterations was skipped'):
+            run.train()
+    assert (tmp_path / 'compressed').exists() == trained
+
+
+def test_a_run_without_an_iteration(tmp_path: Path) -> None:
+    run = l1_run(tmp_path)
+    run.register_hook(ShortRun())
+    with pytest.raises(NothingTrainedError, match='the run had no iteration'):
+        run.train()
+    assert not (tmp_path / 'compressed').exists()
+
+
+def test_weights_that_are_not_finite_are_not_written(tmp_path: Path) -> None:
+    class Poison(Hook):
+
+        def after_train_iter(self, run: Runner, *args: object, **kwargs: object) -> None:
+            if run.iter == 3:
+                run.model.architecture.head.cls_x.weight.data[0, 0] = float('inf')
+
+    run = l1_run(tmp_path)
+    run.register_hook(Poison())
+    with pytest.raises(ValueError, match=r'1 parameters are NaN or infinite \(first: head\.cls_x'):
+        run.train()
+    assert not (tmp_path / 'compressed').exists()
