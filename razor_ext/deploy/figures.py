@@ -43,10 +43,11 @@ def collect_figures(source: Source, result: Result, options: DeployOptions) -> d
         'images': source.images,
         'torch': count_torch(reference, lambda: reference(batch, None, mode='tensor')),
         **{name: count_onnx(path, input_feed(path, batch[:1])) for name, path in files.items()},
+        'compared_with': result.compared_with,
         'parity': as_dicts(result.parity),
         'backend_parity': as_dicts(result.backend_parity),
         'error_to_float': {
-            name: as_dicts(check_parity(reference, path, source.inputs))
+            name: as_dicts(check_parity(reference, path, source.inputs, result.run))
             for name, path in files.items() if result.quantized and name in ('onnx', 'static')},
         'quantization': describe_quantization(result.quantized, batch),
         'accuracy': measure_accuracy(source, result) if options.test else {},

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -11,6 +11,9 @@ from torch import nn
 
 from .errors import ParityError
 from .session import run_onnx
+
+#: Outputs of a torch model: per input the arrays in order, from the model and the inputs.
+TorchRun = Callable[[nn.Module, Sequence[torch.Tensor]], 'list[list[np.ndarray]]']
 
 
 @dataclass(frozen=True)
@@ -99,19 +102,20 @@ def run_torch(model: nn.Module, inputs: Sequence[torch.Tensor]) -> list[list[np.
 
 
 def check_parity(model: nn.Module, onnx_file: str | os.PathLike | bytes,
-                 inputs: Sequence[torch.Tensor]) -> list[OutputParity]:
+                 inputs: Sequence[torch.Tensor], run: TorchRun = run_torch) -> list[OutputParity]:
     """Compare an ONNX file under ONNX Runtime with the torch model.
 
     Args:
         model: Torch model in eval mode.
         onnx_file: File or serialized model.
         inputs: Preprocessed batches.
+        run: What runs the torch model.
 
     Returns:
         Agreement per output, over all batches.
     """
     names, exported = run_onnx(onnx_file, inputs)
-    return compare(names, run_torch(model, inputs), exported)
+    return compare(names, run(model, inputs), exported)
 
 
 def require(parities: Sequence[OutputParity], threshold: float) -> None:

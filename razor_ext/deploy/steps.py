@@ -24,7 +24,8 @@ from .evaluate import as_deployed
 from .integers.quantized import QuantizedExport
 from .integers.static_int8 import quantize_post_training
 from .options import DeployOptions
-from .parity import OutputParity, check_parity, require
+from .parity import OutputParity, TorchRun, require, run_torch
+from .rewritten import RewrittenForward, check_export
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Result:
         quantized: The graph of integers, if there is one.
         backend_files: What the backend's converter wrote.
         backend_parity: Agreement of its own file with torch, where it can be run here.
+        run: What gives the outputs of torch that the files are compared with.
     """
 
     files: dict[str, Path]
@@ -65,6 +67,12 @@ class Result:
     quantized: QuantizedExport | None = None
     backend_files: Sequence[str] = ()
     backend_parity: Sequence[OutputParity] = ()
+    run: TorchRun = run_torch
+
+    @property
+    def compared_with(self) -> str:
+        """``tensor``: the model's own tensor mode; ``rewritten``: what MMDeploy makes of it."""
+        return 'rewritten' if isinstance(self.run, RewrittenForward) else 'tensor'
 
 
 def check_inputs(image: str, images: Sequence[str], options: DeployOptions,
@@ -130,9 +138,12 @@ def export(source: Source, image: str, folder: Path, threshold: float) -> Result
     logger.info('exporting %s', source.conversion.save_file)
     onnx_file = source.conversion.export(image, folder)
     logger.info('comparing with torch on %d image(s)', len(source.inputs))
-    parity = check_parity(source.reference, onnx_file, source.inputs)
-    require(parity, threshold)
-    return Result({'onnx': onnx_file}, parity)
+    conversion = source.conversion
+    parity, run = check_export(
+        source.reference, onnx_file, source.inputs, threshold,
+        lambda: RewrittenForward.traced_with(conversion.deploy_cfg, source.task, image,
+                                             source.reference.data_preprocessor))
+    return Result({'onnx': onnx_file}, parity, run=run)
 
 
 def write_integers(source: Source, result: Result, options: DeployOptions) -> Result:
@@ -145,7 +156,7 @@ def write_integers(source: Source, result: Result, options: DeployOptions) -> Re
     os.replace(onnx_file, files['float'])
     form = source.conversion.backend.check_grids(load_quant(options.quant)).form
     quantized = form.write(files['float'], source.reference, options.quant, source.calibration,
-                           source.inputs, options.pack_int4)
+                           source.inputs, options.pack_int4, result.run)
     onnx.save(quantized.model, onnx_file)
     if options.compare_static:
         files['static'] = onnx_file.with_name(f'{onnx_file.stem}_static.onnx')
@@ -172,7 +183,9 @@ def convert(source: Source, result: Result, folder: Path, threshold: float) -> R
     if conversion.backend.has_own_file:
         parity = conversion.backend.compare(
             files[0], quantized.reference if quantized else source.reference, source.inputs,
-            [row.name for row in result.parity])
+            [row.name for row in result.parity],
+            # A converter that reads the torch model knows nothing of MMDeploy's rewriters.
+            result.run if conversion.backend.rewrites_graph else run_torch)
         if not quantized:
             require(parity, threshold)
     return replace(result, backend_files=files, backend_parity=parity)

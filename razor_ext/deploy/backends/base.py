@@ -15,7 +15,7 @@ from mmengine.registry import Registry
 from torch import nn
 
 from ..errors import DeployError
-from ..parity import OutputParity, compare, run_torch
+from ..parity import OutputParity, TorchRun, compare, run_torch
 from .integer_support import IntegerSupport
 from .runner import Runner, RunnerWrapper
 
@@ -173,7 +173,7 @@ class Backend:
         return [run(batch) for batch in inputs]
 
     def compare(self, path: str | os.PathLike, model: nn.Module, inputs: Sequence[torch.Tensor],
-                names: Sequence[str]) -> list[OutputParity]:
+                names: Sequence[str], run: TorchRun = run_torch) -> list[OutputParity]:
         """Compare a converted file with the torch model.
 
         Args:
@@ -181,12 +181,13 @@ class Backend:
             model: Torch model in eval mode.
             inputs: Preprocessed batches.
             names: Outputs in order.
+            run: What runs the torch model.
 
         Returns:
             Agreement per output, over all batches.
         """
         exported = self.run(path, [batch.cpu().numpy() for batch in inputs])
-        return compare(names, run_torch(model, inputs), exported)
+        return compare(names, run(model, inputs), exported)
 
     def wrapper(self, path: str | os.PathLike, output_names: Sequence[str]) -> BaseWrapper:
         """What MMDeploy's backend models call, for a converted file.

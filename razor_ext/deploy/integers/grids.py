@@ -98,9 +98,8 @@ class LayerGrids:
 
 def activation_grid(quantizer: Quantizer) -> Grid:
     """Grid of a calibrated activation quantizer whose exponent is 1."""
-    step = float(quantizer.d.detach())
-    return Grid.of_bits(step, int(quantizer.zero_point), _whole_bits(quantizer),
-                        quantizer.scheme == 'signed')
+    return Grid.of_bits(quantizer.d.detach().item(), int(quantizer.zero_point),
+                        _whole_bits(quantizer), quantizer.scheme == 'signed')
 
 
 def _whole_bits(quantizer: Quantizer) -> int:

@@ -57,6 +57,26 @@ def leave_pools_float(model: onnx.ModelProto, plan: Plan) -> set[str]:
     return floating
 
 
+def keep_biases_apart(model: onnx.ModelProto, plan: Plan) -> set[str]:
+    """Find the additions that ONNX Runtime would fuse with an integer matrix product into a Gemm.
+
+    Where shapes are fixed it turns MatMul and Add into Reshape and Gemm before it looks for
+    quantizers, and the Gemm stays in floating point (``matmul_add_fusion.cc``). A Sum of two is
+    the same addition, and is not fused.
+
+    Args:
+        model: The float graph.
+        plan: Its plan.
+
+    Returns:
+        Outputs of these additions, which must be written as Sum.
+    """
+    produced = producers(model)
+    return {node.output[0] for node in model.graph.node if node.op_type == 'Add'
+            and any(value in produced and produced[value].op_type == 'MatMul'
+                    and plan.runs_integer(produced[value]) for value in node.input)}
+
+
 def trim_silu(model: onnx.ModelProto, plan: Plan) -> None:
     """Cut input grids of SiLU where its output is below half a step.
 

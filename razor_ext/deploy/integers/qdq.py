@@ -13,7 +13,7 @@ from .grids import LayerGrids
 from .integer_layer import QdqModel
 from .match import match_layers
 from .observe import observe
-from .plan_corrections import absorb_relu, leave_pools_float, trim_silu
+from .plan_corrections import absorb_relu, keep_biases_apart, leave_pools_float, trim_silu
 from .qdq_plan import plan_grids
 from .qdq_writer import QdqWriter
 from .weights import FoldedWeight, graph_on_grids, refuse_wide_bias
@@ -49,5 +49,6 @@ def insert_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids],
     means = leave_pools_float(model, plan)
     trim_silu(model, plan)
     absorbed = absorb_relu(model, plan)
-    graph, integer, floating = QdqWriter(model, plan, weights, absorbed, means).write()
+    sums = keep_biases_apart(model, plan)
+    graph, integer, floating = QdqWriter(model, plan, weights, absorbed, means, sums).write()
     return QdqModel(align_inputs(graph), integer, floating, on_grids)

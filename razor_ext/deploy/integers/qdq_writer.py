@@ -26,12 +26,14 @@ class QdqWriter:
             steps are refined are replaced.
         absorbed: Outputs of the nodes to leave out.
         means: Outputs of the global pools to write as means.
+        sums: Outputs of the additions to write as sums.
     """
 
     def __init__(self, model: onnx.ModelProto, plan: Plan, weights: dict[str, FoldedWeight],
-                 absorbed: Collection[str] = (), means: Collection[str] = ()) -> None:
+                 absorbed: Collection[str] = (), means: Collection[str] = (),
+                 sums: Collection[str] = ()) -> None:
         self.source, self.plan, self.weights = model, plan, weights
-        self.absorbed, self.means = absorbed, means
+        self.absorbed, self.means, self.sums = absorbed, means, sums
         self._stored = stored_tensors(model)
         self._new = QuantizerNodes()
         #: Float tensor and grid -> the tensor on that grid.
@@ -66,6 +68,8 @@ class QdqWriter:
         return self._new.assemble(self.source), tuple(map(self._describe, integer)), floating
 
     def _emit(self, new: onnx.NodeProto, node: onnx.NodeProto) -> None:
+        if node.output[0] in self.sums:
+            new.op_type = 'Sum'
         mean = node.output[0] in self.means
         self._new.nodes.append(self._as_mean(new, node.input[0]) if mean else new)
         for index, value in enumerate(node.output):

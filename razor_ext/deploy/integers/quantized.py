@@ -15,7 +15,7 @@ from torch import nn
 from razor_ext.quantization import apply_quant, load_quant
 
 from ..errors import DeployError
-from ..parity import OutputParity, check_parity
+from ..parity import OutputParity, TorchRun, check_parity, run_torch
 from .audit import audit
 from .grids import LayerGrids, layer_grids
 from .layer_parity import LayerParity, compare_layers, require_layers
@@ -76,7 +76,7 @@ class IntegerForm:
 
 def quantize_export(float_file: str | os.PathLike, model: nn.Module, quant_file: str | os.PathLike,
                     calibration: Sequence[torch.Tensor], inputs: Sequence[torch.Tensor],
-                    pack: bool = False) -> QuantizedExport:
+                    pack: bool = False, run: TorchRun = run_torch) -> QuantizedExport:
     """Write the grids of quant.json into an exported graph, and check every layer.
 
     Args:
@@ -86,6 +86,7 @@ def quantize_export(float_file: str | os.PathLike, model: nn.Module, quant_file:
         calibration: Inputs that show the ranges of tensors between layers.
         inputs: Inputs to compare on.
         pack: Store weights of four bits and fewer two to a byte, which takes opset 21.
+        run: What runs the fake-quantized torch model to compare the outputs.
 
     Returns:
         The new graph and its figures.
@@ -114,7 +115,7 @@ def quantize_export(float_file: str | os.PathLike, model: nn.Module, quant_file:
     operators = audit(exported.model, exported.integer)
     rows = compare_layers(exported, reference, [{name: batch.cpu().numpy()} for batch in inputs])
     require_layers(rows)
-    outputs = check_parity(reference, exported.model.SerializeToString(), inputs)
+    outputs = check_parity(reference, exported.model.SerializeToString(), inputs, run)
     return QuantizedExport(exported.model, exported.on_grids, reference,
                            {**floating, **exported.floating}, packed, operators, rows, feeds,
                            outputs)
@@ -122,7 +123,8 @@ def quantize_export(float_file: str | os.PathLike, model: nn.Module, quant_file:
 
 def quantize_symmetric(float_file: str | os.PathLike, model: nn.Module,
                        quant_file: str | os.PathLike, calibration: Sequence[torch.Tensor],
-                       inputs: Sequence[torch.Tensor], pack: bool = False) -> QuantizedExport:
+                       inputs: Sequence[torch.Tensor], pack: bool = False,
+                       run: TorchRun = run_torch) -> QuantizedExport:
     """Write the grids of quant.json into an exported graph in the form TensorRT reads.
 
     The form is checked, and ONNX Runtime, which computes it in floating point, is compared with
@@ -135,6 +137,7 @@ def quantize_symmetric(float_file: str | os.PathLike, model: nn.Module,
         calibration: Not needed: what is between layers stays float.
         inputs: Inputs to compare on.
         pack: Must be False.
+        run: What runs the fake-quantized torch model to compare the outputs.
 
     Returns:
         The new graph and its figures.
@@ -153,7 +156,7 @@ def quantize_symmetric(float_file: str | os.PathLike, model: nn.Module,
     graph = insert_symmetric_qdq(onnx.load(Path(float_file)), layers)
     pairs = check_pattern(graph)
     floating.update({layer.name: layer.refused for layer in layers if layer.refused})
-    outputs = check_parity(reference, graph.SerializeToString(), inputs)
+    outputs = check_parity(reference, graph.SerializeToString(), inputs, run)
     return QuantizedExport(graph, graph, reference, floating, (), pairs, [], [], outputs)
 
 
