@@ -19,7 +19,14 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 import razor_ext  # noqa: F401  (repairs upstream, before anything of OpenMMLab is used)
-from razor_ext.algorithms.geta import HESSO, QASSO, BitRange, GroupIndex, SparsityTarget, StagePlan
+from razor_ext.algorithms.geta import (
+    HESSO,
+    QASSO,
+    BitRange,
+    ChannelIndex,
+    SparsityTarget,
+    StagePlan,
+)
 from razor_ext.engine import load_tool_config
 from razor_ext.graph import analyze
 
@@ -103,8 +110,8 @@ def main() -> None:
                      pruning_periods=args.periods)
     common = {'lr': 1e-4, 'variant': args.variant, 'implementation': args.implementation,
               'plan': plan, 'target': SparsityTarget(args.sparsity),
-              'groups': GroupIndex(units, model.named_parameters(),
-                                   [n for n, _ in model.named_buffers()])}
+              'groups': ChannelIndex(units, model.named_parameters(),
+                                     [n for n, _ in model.named_buffers()])}
     if args.optimizer == 'hesso':
         scales, optimizer = [], HESSO(model.parameters(), **common)
     else:
@@ -125,7 +132,7 @@ def main() -> None:
             stage += ' (period opens or closes)'
         base = timed(reference.step, args.device)
         rows[stage].append((timed(optimizer.step, args.device), base))
-    print(f'{optimizer.index.num_groups} groups in {len(units)} units, '
+    print(f'{optimizer.index.total} channels in {len(units)} units, '
           f'{sum(p.numel() for p in plain.parameters())} parameters in '
           f'{len(list(plain.parameters()))} tensors, {args.optimizer} ({args.variant}, '
           f'{args.implementation}) against AdamW ({args.reference}), torch '
