@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from mmpose.datasets.datasets.body import CocoDataset
+from mmpose.registry import DATASETS as MMPOSE_DATASETS
 
 from razor_ext.registry import DATASETS, keep_root_names
 
@@ -8,6 +9,7 @@ from .people import ANNOTATIONS, ensure_people
 
 
 @DATASETS.register_module()
+@MMPOSE_DATASETS.register_module()  # the only ones whose keypoints MMDeploy knows
 class SyntheticPeople(CocoDataset):
     """COCO's 17 keypoints on synthetic people, rendered when first asked for.
 
@@ -31,6 +33,7 @@ class SyntheticPeople(CocoDataset):
 
 
 @DATASETS.register_module()
+@MMPOSE_DATASETS.register_module()
 class SyntheticPeopleHalpe26(SyntheticPeople):
     """Halpe's 26 body keypoints on the same people; the first 17 are COCO's."""
 

@@ -106,3 +106,10 @@ def test_configs_train_and_predict(name: str, tmp_path: Path):
         out = model.val_step(pseudo_collate([val[0]]))
     points = 26 if 'halpe26' in name else 17
     assert out[0].pred_instances.keypoints.shape == (1, points, 2)
+
+
+@pytest.mark.parametrize('points', [17, 26])
+def test_mmdeploy_finds_the_keypoints(points: int):
+    pose_detection = pytest.importorskip('mmdeploy.codebase.mmpose.deploy.pose_detection')
+    config = Config(dict(test_dataloader=dict(dataset=dict(type=TYPES[points]))))
+    assert pose_detection._get_dataset_metainfo(config)['num_keypoints'] == points

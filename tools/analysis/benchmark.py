@@ -2,7 +2,9 @@
 
 The comparisons of this folder are rows of `Method` over one `Benchmark`. What cuts at once (L1,
 Taylor, random) masks its channels within the first steps of a run that goes on for the whole
-length: with the masks held that is the training that cutting and finetuning would be.
+length: with the masks held that is the training that cutting and finetuning would be. (Where
+gradients are clipped, their norm also counts what the biases of pruned channels get behind an
+activation that is not flat at zero, such as SiLU.)
 """
 from __future__ import annotations
 

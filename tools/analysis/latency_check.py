@@ -1,7 +1,7 @@
 r"""Compare latencies estimated from a latency file with those of exported structures.
 
     python tools/analysis/latency_check.py DEPLOY_CFG configs/pruning/rtmpose/geta_prune_...py \
-        configs/pruning/rtmpose/geta_deploy_...py --table latency.json
+        --table latency.json
 """
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('deploy_cfg', help='deploy config, e.g. of configs/deploy')
-    parser.add_argument('config', help='config of the GETA run the table was measured for')
-    parser.add_argument('model_cfg', help='deploy config of its CompressedModel')
+    parser.add_argument('config', help='config of the pruning run the table was measured for')
+    parser.add_argument('model_cfg', nargs='?', help='deploy config of a CompressedModel '
+                        '(default: one of the architecture that is pruned)')
     parser.add_argument('--table', required=True, help='latency file')
     parser.add_argument('--structures', type=int, default=8)
     parser.add_argument('--divisor', type=int, default=8, help='of the structures (default: 8)')
@@ -67,8 +68,7 @@ def main() -> None:
 
 def compare(args: argparse.Namespace) -> list[dict]:
     """Return a row per structure and bit width."""
-    from mmengine.registry import init_default_scope
-    from mmrazor.registry import MODELS
+    from latency_table import build_algorithm
 
     from razor_ext.deploy.latency import time_onnx
     from razor_ext.deploy.latency.divisor_sweep import round_structure
@@ -77,12 +77,13 @@ def compare(args: argparse.Namespace) -> list[dict]:
     from razor_ext.pruning.latency import model_shapes
     from razor_ext.structure.latency import LatencyCost, LayerTimes
     deploy_cfg = Config.fromfile(args.deploy_cfg)
-    cfg, model_cfg = map(load_tool_config, (args.config, args.model_cfg))
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
-    cfg.model.architecture.init_cfg = None
-    cfg.model.update(target=dict(kind='macs', ratio=0.5), quant=None)
-    geta = MODELS.build(cfg.model)
-    graph, shapes = geta.mutator.graph, model_shapes(geta.architecture, geta.mutator)
+    cfg = load_tool_config(args.config)
+    algorithm = build_algorithm(cfg)
+    graph = algorithm.mutator.graph
+    shapes = model_shapes(algorithm.architecture, algorithm.mutator)
+    model_cfg = copy.deepcopy(cfg) if args.model_cfg is None else load_tool_config(args.model_cfg)
+    if args.model_cfg is None:
+        model_cfg.model = dict(type='mmrazor.CompressedModel', architecture=cfg.model.architecture)
     costs = {bits: LatencyCost(graph.units, shapes, LayerTimes(args.table),
                                dict.fromkeys(shapes, bits)) for bits in (FLOAT, INTEGER)}
     rows, files, feed = [], {}, {}

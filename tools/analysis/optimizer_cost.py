@@ -111,7 +111,7 @@ def main() -> None:
     common = {'lr': 1e-4, 'variant': args.variant, 'implementation': args.implementation,
               'plan': plan, 'target': SparsityTarget(args.sparsity),
               'groups': ChannelIndex(units, model.named_parameters(),
-                                   [n for n, _ in model.named_buffers()])}
+                                     [n for n, _ in model.named_buffers()])}
     if args.optimizer == 'hesso':
         scales, optimizer = [], HESSO(model.parameters(), **common)
     else:
@@ -132,7 +132,7 @@ def main() -> None:
             stage += ' (period opens or closes)'
         base = timed(reference.step, args.device)
         rows[stage].append((timed(optimizer.step, args.device), base))
-    print(f'{optimizer.index.num_groups} groups in {len(units)} units, '
+    print(f'{optimizer.index.total} channels in {len(units)} units, '
           f'{sum(p.numel() for p in plain.parameters())} parameters in '
           f'{len(list(plain.parameters()))} tensors, {args.optimizer} ({args.variant}, '
           f'{args.implementation}) against AdamW ({args.reference}), torch '
