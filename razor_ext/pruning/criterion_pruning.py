@@ -95,6 +95,7 @@ class CriterionPruning(PruningAlgorithm):
         if self._recording:
             self.criterion.start_step()
 
+    @torch.no_grad()
     def after_step(self, iteration: int, max_iters: int, num_samples: int) -> None:
         """Hold what is pruned, and prune if it is time to; see the base class."""
         self.criterion.end_step()

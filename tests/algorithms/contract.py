@@ -24,6 +24,8 @@ from .settings import FINETUNE_STEPS, Algorithm, ModelFamily
 ROOT = Path(__file__).parents[2]
 #: Longest config of a user, in lines.
 MOST_LINES = 12
+#: Step before which a run is killed; checkpoints are saved after every fourth.
+KILLED = 14
 EMA = dict(type='EMAHook', momentum=0.2, update_buffers=True, priority=49)
 
 
@@ -156,6 +158,20 @@ train_cfg = dict(max_iters={FINETUNE_STEPS})
         _run_tool('deploy', self.config('deploy'), self.work_dir(run), image, '--work-dir',
                   work_dir, '--rounds', '0', '--log-level', 'ERROR')
         return json.loads((work_dir / 'report.json').read_text(encoding='utf-8'))
+
+    def check(self) -> dict:
+        """Prune, resume a killed run, extract, finetune and export; returns the last report.
+
+        Raises:
+            AssertionError: resuming or extracting gives other bits than the run itself.
+        """
+        self.prune()
+        self.prune('killed', kill_at=KILLED)
+        self.prune('killed')
+        assert_same_folder(self.work_dir('killed'), self.work_dir('prune'))
+        assert_same_folder(self.extract(self.last_checkpoint()), self.work_dir('prune'))
+        self.finetune()
+        return self.export()
 
     def report(self, run: str = 'prune') -> dict[str, list[float]]:
         """Return what a run has reported, by name."""

@@ -27,6 +27,7 @@ from tests.gait.gait_compression import plain_text
 
 from .contract import (
     EMA,
+    KILLED,
     MOST_LINES,
     Contract,
     assert_same_folder,
@@ -39,8 +40,8 @@ from .settings import ALGORITHMS, FAMILIES, STEPS
 
 ROWS = [(algorithm, 'toy') for algorithm in ALGORITHMS] + [
     ('geta', family) for family in FAMILIES if family != 'toy']
-#: Steps of which checkpoints are multiples, and a step between two of them.
-CHECKPOINT, KILLED = 4, 14
+#: Step of the first checkpoint, before anything is pruned.
+FIRST = 4
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -172,7 +173,7 @@ def test_an_averaged_run_writes_the_average(finished: Finished) -> None:
 def test_other_checkpoints_are_refused(finished: Finished, step: str) -> None:
     contract = finished.contract
     dense, early = str(contract.folder / 'dense.pth'), str(
-        finished.work_dir / f'iter_{CHECKPOINT}.pth')
+        finished.work_dir / f'iter_{FIRST}.pth')
     cfg = contract.load(step)
     if step == 'prune':
         with pytest.raises(ValueError, match=r'dense\.pth.* is not of the pruning run of this con'):

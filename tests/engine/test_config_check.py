@@ -36,6 +36,10 @@ def test_a_helper_variable_is_read_by_the_config_itself(tmp_path: Path) -> None:
     check_config(_config(tmp_path, "rate = 0.1\noptim_wrapper = dict(optimizer=dict(lr=rate))\n"))
 
 
+def test_the_codec_is_read_by_a_deployment(tmp_path: Path) -> None:
+    check_config(_config(tmp_path, 'codec = dict(input_size=(64, 64))\n'))
+
+
 def test_a_variable_read_only_by_a_child_counts(tmp_path: Path) -> None:
     (tmp_path / 'base.py').write_text('base_lr = 0.1\n')
     check_config(_config(tmp_path, "_base_ = './base.py'\n"
