@@ -61,6 +61,6 @@ def test_mmrazors_way_refuses_another_target(dense: tuple[Path, Path], tmp_path:
     bench = tool.Benchmark(*map(str, dense), tmp_path, 4, .1, dict(kind='sparsity', ratio=.5),
                            {}, options={'model.tensor_output': 'logits'})
     with pytest.raises(ValueError, match=r"share of the MACs, not .*'sparsity'"):
-        bench.compress(tool.Method('group_fisher_mmrazor'))
+        bench.compress(load_tool(monkeypatch, 'recipes').Method('group_fisher_mmrazor'))
     with pytest.raises(ValueError, match='length=0'):
         tool.Benchmark(*map(str, dense), tmp_path, 0, .1, {}, {})

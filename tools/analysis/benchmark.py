@@ -11,8 +11,7 @@ from __future__ import annotations
 import copy
 import re
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -21,10 +20,10 @@ from typing import Any
 import razor_ext  # noqa: F401  (repairs upstream, before anything of OpenMMLab is used)
 
 # isort: split
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint
 from mmrazor.registry import MODELS
+from recipes import Method
 from torch import nn
 
 from razor_ext.engine import load_tool_config
@@ -40,38 +39,11 @@ from razor_ext.structure import build_demo_input
 from razor_ext.structure.folder import FOLDER
 from razor_ext.structure.slicing import static_copy
 
-RECIPES = Path(__file__).parents[2] / 'configs' / 'pruning' / '_base_'
 CONSTRUCTOR = 'mmrazor.CompressionOptimWrapperConstructor'
 #: Settings of a config that a Runner is given.
 RUNNER_KEYS = ('train_dataloader', 'test_dataloader', 'test_cfg', 'test_evaluator', 'default_scope',
                'train_cfg', 'optim_wrapper', 'param_scheduler', 'default_hooks', 'randomness',
                'log_level')
-
-
-@dataclass(frozen=True)
-class Method:
-    """One way to compress: a row of a comparison.
-
-    Args:
-        recipe: file of configs/pruning/_base_ that holds algorithm, optimizer and hooks; None where
-            nothing of this package prunes.
-        algorithm: settings over the recipe's algorithm.
-        optim: settings over `optim_wrapper`; its `lr_ratio` is 1 unless set here.
-        prune: share of the training that the pruning run takes; the rest finetunes.
-        seeded: whether the algorithm takes the seed too.
-        cut: makes the pruned model in place of a recipe.
-        trained: whether it is trained at all.
-        int8: whether the finished model is also quantized to static 8 bits.
-    """
-
-    recipe: str | None = None
-    algorithm: Mapping[str, Any] = field(default_factory=dict)
-    optim: Mapping[str, Any] = field(default_factory=dict)
-    prune: float = 1.0
-    seeded: bool = False
-    cut: Callable[[Benchmark], nn.Module] | None = None
-    trained: bool = True
-    int8: bool = False
 
 
 class Benchmark:
@@ -137,13 +109,7 @@ class Benchmark:
             method: its recipe may be that of any pruning algorithm of MMRazor's registry.
             length: of the run, in epochs or iterations.
         """
-        base, name = Config.fromfile(RECIPES / f'{method.recipe}.py'), method.recipe
-        own = ARGUMENTS.get(base[name]['type'].rpartition('.')[2], graph_arguments)
-        arguments, hooks = own(self, base[name], base[f'{name}_hooks'])
-        model = {**base[name], **arguments, **method.algorithm}
-        if method.seeded:
-            model['seed'] = self.seed
-        optim = {**base[f'{name}_optim'], 'lr_ratio': 1.0, **method.optim}
+        model, optim, hooks = method.settings(self)
         run = self._runner('prune', model, length, optim, hooks)
         run.train()
         folder = Path(run.work_dir) / FOLDER
@@ -222,45 +188,6 @@ class Benchmark:
     def example(self, model: nn.Module) -> Any:
         """Return the example input of a model, its family's own."""
         return build_demo_input(None).get_data(model)
-
-
-def graph_arguments(bench: Benchmark, algorithm: Mapping[str, Any], hooks: Mapping[str, Any]
-                    ) -> tuple[dict[str, Any], Mapping[str, Any]]:
-    """Return what the benchmark asks as arguments of an algorithm over the dependency graph.
-
-    Args:
-        bench: asks.
-        algorithm: the recipe's config of it.
-        hooks: the recipe's, by name.
-
-    Returns:
-        The arguments, and the hooks that go with them.
-    """
-    return dict(architecture=bench.cfg.model, checkpoint=bench.checkpoint, target=bench.target,
-                divisor=bench.divisor), hooks
-
-
-def mmrazor_arguments(bench: Benchmark, algorithm: Mapping[str, Any], hooks: Mapping[str, Any]
-                      ) -> tuple[dict[str, Any], Mapping[str, Any]]:
-    """Return what the benchmark asks as arguments of MMRazor's GroupFisher; see `graph_arguments`.
-
-    Raises:
-        ValueError: the target is no share of the MACs.
-    """
-    if bench.target['kind'] != 'macs':
-        raise ValueError(f"MMRazor's GroupFisher knows a share of the MACs, not {bench.target}")
-    ratio = bench.target['ratio']
-    weights = dict(type='Pretrained', checkpoint=bench.checkpoint)
-    # The run goes on to its end, as those of the others do.
-    resource = dict(hooks['resource'], save_ckpt_thr=[ratio], early_stop=False,
-                    demo_input=dict(type='mmrazor.FamilyDemoInput'))
-    return dict(architecture=dict(bench.cfg.model, init_cfg=weights), target_flop_ratio=ratio,
-                mutator=dict(algorithm['mutator'], divisor=bench.divisor)
-                ), dict(hooks, resource=resource)
-
-
-#: How an algorithm is told the target, by its type; `graph_arguments` for all others.
-ARGUMENTS = {'GroupFisherAlgorithm': mmrazor_arguments}
 
 
 def rate_schedule(length: int, by_epoch: bool) -> list[dict[str, Any]]:

@@ -11,8 +11,9 @@ from collections import defaultdict
 from pathlib import Path
 
 import torch
-from benchmark import Benchmark, Method, folder_name
+from benchmark import Benchmark, folder_name
 from compare_methods import FISHER, FORMATS, METRICS, image_options
+from recipes import Method
 from tables import show_rows
 
 

@@ -14,7 +14,8 @@ from collections import defaultdict
 from pathlib import Path
 
 import torch
-from benchmark import Benchmark, Method, folder_name
+from benchmark import Benchmark, folder_name
+from recipes import Method
 from rivals import torch_pruning
 from tables import show_rows
 
