@@ -12,6 +12,7 @@ from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
 from razor_ext.quantization import QuantizedLayerInfo
+from razor_ext.structure.export import check_finite
 from razor_ext.structure.preprocessing import split_preprocessor
 from razor_ext.structure.rebuild import UnprunedError, read_checkpoint
 
@@ -206,11 +207,13 @@ class PruningAlgorithm(DistilledAlgorithm):
             average: an average of this algorithm, to take the weights from.
 
         Raises:
+            ValueError: a weight is not finite.
             TargetMissedError: the target was missed, and by how much.
             SliceError: the sliced model would not be the masked one.
         """
         model = finished_copy(self.architecture,
                               None if average is None else average.architecture)
+        check_finite(model)
         return compress(model, self.mutator, self.check(model), self.quant_infos)
 
     def load_run(self, checkpoint: str) -> None:

@@ -48,7 +48,7 @@ def write_compressed(model: nn.Module, structure: Mapping[str, int], folder: str
         QuantFileError: a quantizer is not calibrated, or its bits are not fixed.
     """
     folder = Path(folder)
-    _check_finite(model)
+    check_finite(model)
     dense = None if config is None else dense_config(config)
     how = {} if dense is None else dense[ANALYSIS_KEY]
     with _staged(folder) as staging:
@@ -67,7 +67,12 @@ def write_compressed(model: nn.Module, structure: Mapping[str, int], folder: str
               logger='current')
 
 
-def _check_finite(model: nn.Module) -> None:
+def check_finite(model: nn.Module) -> None:
+    """Refuse a model that training has ruined.
+
+    Raises:
+        ValueError: a parameter is NaN or infinite.
+    """
     broken = [name for name, parameter in model.named_parameters()
               if not bool(parameter.isfinite().all())]
     if broken:

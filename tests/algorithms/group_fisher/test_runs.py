@@ -250,7 +250,7 @@ def test_weights_that_are_not_finite_are_not_written(tmp_path: Path) -> None:
 
         def after_train_iter(self, run: Runner, *args: object, **kwargs: object) -> None:
             if run.iter == 3:
-                run.model.architecture.head.cls_x.weight.data[0, 0] = float('inf')
+                run.model.architecture.head.cls_x.weight.data[0] = float('inf')
 
     run = l1_run(tmp_path)
     run.register_hook(Poison())
