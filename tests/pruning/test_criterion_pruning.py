@@ -57,7 +57,8 @@ def test_a_model_without_init_cfg_takes_a_checkpoint(tmp_path: Path) -> None:
     MODELS.register_module(name='NetWithoutInitCfg', module=Net, force=True)
     dense = Net()
     torch.save({'state_dict': dense.state_dict()}, tmp_path / 'dense.pth')
-    algorithm = NormPruning(dict(type='NetWithoutInitCfg'), checkpoint=str(tmp_path / 'dense.pth'),
+    algorithm = NormPruning(dict(_scope_='mmrazor', type='NetWithoutInitCfg'),
+                            checkpoint=str(tmp_path / 'dense.pth'),
                             target=dict(kind='macs', ratio=0.5), demo_input=(1, 3, 8, 8))
     algorithm.init_weights()
     for name, value in dense.state_dict().items():

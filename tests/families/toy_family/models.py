@@ -35,10 +35,13 @@ class ToyRegressor(BaseModel):
 
     Args:
         channels: Channels of the two convolutions and of the layer.
+        data_preprocessor: Config of the data preprocessor; empty for MMEngine's own.
+        init_cfg: Initialisation config.
     """
 
-    def __init__(self, channels: tuple[int, int, int] = (8, 12, 10)) -> None:
-        super().__init__()
+    def __init__(self, channels: tuple[int, int, int] = (8, 12, 10),
+                 data_preprocessor: dict | None = None, init_cfg: dict | None = None) -> None:
+        super().__init__(data_preprocessor or None, init_cfg)
         first, second, third = channels
         self.conv1 = nn.Conv1d(2, first, 3, stride=2, padding=1)
         self.conv2 = nn.Conv1d(first, second, 3, stride=2, padding=1)
