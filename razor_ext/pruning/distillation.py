@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from mmengine.runner import CheckpointLoader
@@ -17,6 +18,16 @@ class DistilledAlgorithm(BaseAlgorithm):
         teacher: the dense model, frozen and in evaluation mode; None without a distiller.
         distiller: MMRazor's distiller; None where nothing is distilled.
     """
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a part of the architecture, which hooks of the dense training look for here."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            architecture = self.__dict__.get('_modules', {}).get('architecture')
+            if architecture is None or architecture._modules.get(name) is None:
+                raise
+            return architecture._modules[name]
 
     def keep_teacher(self, distiller: dict | None) -> None:
         """Copy the dense model, if a distiller needs it.

@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 
 from razor_ext.quantization import quantizer_handles, split_scales
 
-ParamGroups = list[dict[str, Any]]
+from .paramwise import ParamGroups, find_param_constructor, grouped_by
+
 Builder = Callable[[nn.Module, ParamGroups, Union[str, type], dict[str, Any]], Optimizer]
 
 #: Builders of optimizers, by the name of an optimizer type or of a model class. One takes the
@@ -35,6 +36,9 @@ class CompressionOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     - `lr_ratio`: factor on the learning rate of the dense training; 1 by default.
     - `lr_quant`: learning rate of quantizer scales. They form a param group of their own, without
       weight decay. By default that of QASSO, or else that of all parameters.
+    - `param_constructor`: the constructor of the dense training where that is not MMEngine's
+      default one, to group the parameters as it does. By default the one that reads the further
+      keys of `paramwise_cfg` (`layer_decay_rate`, `force_default_settings`).
     - `saliency`, `rule`: of GETA alone, arguments of `Saliency` and `ForgetRule`.
 
     Ordinary parameters get their settings from `paramwise_cfg` as ever; those with equal settings
@@ -48,7 +52,8 @@ class CompressionOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         paramwise_cfg: settings by parameter.
 
     Raises:
-        ValueError: a key that stands in both places, or `lr_ratio` without a learning rate.
+        ValueError: no optimizer, a key that stands in both places, `lr_ratio` without a learning
+            rate, or a key of `paramwise_cfg` that no constructor reads.
 
     Example:
         >>> from torch import nn
@@ -60,8 +65,12 @@ class CompressionOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         settings = dict(optim_wrapper_cfg)
-        if 'optimizer' in settings:
-            settings['optimizer'] = _optimizer_options(settings)
+        if not settings.get('optimizer'):
+            raise ValueError('optim_wrapper has no optimizer: the config of the dense model trains '
+                             'nothing; set optim_wrapper.optimizer, and train_cfg too')
+        settings['optimizer'] = _optimizer_options(settings)
+        self._param_constructor = find_param_constructor(
+            settings.pop('param_constructor', None), paramwise_cfg or {})
         super().__init__(settings, paramwise_cfg)
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
@@ -74,11 +83,7 @@ class CompressionOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         model = model.module if is_model_wrapper(model) else model
         options = dict(self.optimizer_cfg)
         kind = options.pop('type')
-        groups: ParamGroups = []
-        if self.paramwise_cfg:
-            self.add_params(groups, model)
-        else:
-            groups.append({'params': [p for p in model.parameters() if p.requires_grad]})
+        groups = self._groups(model)
         builder = find_builder(kind, model)
         if builder is not build_dense:
             # MMEngine writes the scope of a base config into its optimizer, for the registry.
@@ -86,6 +91,16 @@ class CompressionOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         optimizer = builder(model, _merge(groups), kind, options)
         return OPTIM_WRAPPERS.build({'type': 'OptimWrapper', **self.optim_wrapper_cfg},
                                     default_args=dict(optimizer=optimizer))
+
+    def _groups(self, model: nn.Module) -> ParamGroups:
+        if self._param_constructor is not None:
+            return grouped_by(self._param_constructor, model, self.optimizer_cfg,
+                              self.paramwise_cfg)
+        if not self.paramwise_cfg:
+            return [{'params': [p for p in model.parameters() if p.requires_grad]}]
+        groups: ParamGroups = []
+        self.add_params(groups, model)
+        return groups
 
     def add_params(self, params: ParamGroups, module: nn.Module, *args: Any, **kwargs: Any) -> None:
         """Add the parameters of a module, unless none of them trains (a teacher)."""

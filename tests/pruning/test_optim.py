@@ -113,7 +113,63 @@ def test_shared_and_frozen_parameters_are_taken_once_or_not() -> None:
     assert [len(group['params']) for group in build(model).optimizer.param_groups] == [3]
 
 
+class Layered(nn.Module):
+    """Named as ViTPose's backbone is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Module()
+        self.backbone.patch_embed = nn.Linear(3, 4)
+        self.backbone.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(2))
+        self.head = nn.Linear(4, 2)
+
+
+class Around(nn.Module):
+    """An algorithm with a parameter of its own, of a distiller."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.architecture, self.connector = Layered(), nn.Linear(2, 2)
+
+
+DECAY = dict(num_layers=2, layer_decay_rate=.5)
+
+
+@pytest.mark.parametrize('model', [Layered(), Around()])
+def test_the_learning_rates_of_a_dense_constructor_are_kept(model: nn.Module) -> None:
+    """ViTPose's decay by layer and RTMO's rules, whose constructor ours takes the place of."""
+    init_default_scope('mmpose')
+    dense = getattr(model, 'architecture', model)
+    groups = build(model, optimizer=dict(type='AdamW', lr=1., weight_decay=.1), lr_ratio=.5,
+                   paramwise_cfg=DECAY).optimizer.param_groups
+    rates = {id(p): (group['lr'], group['weight_decay']) for group in groups
+             for p in group['params']}
+    found = {name: rates[id(p)] for name, p in dense.named_parameters()}
+    assert found == {
+        'backbone.patch_embed.weight': (.0625, .1), 'backbone.patch_embed.bias': (.0625, 0.),
+        'backbone.layers.0.weight': (.125, .1), 'backbone.layers.0.bias': (.125, 0.),
+        'backbone.layers.1.weight': (.25, .1), 'backbone.layers.1.bias': (.25, 0.),
+        'head.weight': (.5, .1), 'head.bias': (.5, 0.)}
+    assert len(rates) == len(list(model.parameters()))
+    forced = build(model, lr_ratio=.5, paramwise_cfg=dict(
+        bias_decay_mult=0, force_default_settings=True,
+        custom_keys={'backbone.layers': dict(lr_mult=.1)})).optimizer.param_groups
+    by_id = {id(p): (group['lr'], group['weight_decay']) for group in forced
+             for p in group['params']}
+    assert by_id[id(dense.backbone.layers[0].bias)] == (pytest.approx(5e-4), 0.)
+    assert by_id[id(dense.head.weight)] == (5e-3, .05)
+
+
+def test_a_geta_run_with_decay_by_layer(algorithm: nn.Module) -> None:
+    groups = build(algorithm, lr_quant=1e-3, paramwise_cfg=DECAY).optimizer.param_groups
+    assert {group['lr'] for group in groups} == {1e-2, 1e-3}
+    assert sum(len(group['params']) for group in groups) == len(list(algorithm.parameters()))
+
+
 @pytest.mark.parametrize('settings, message', [
+    (dict(optimizer=None), 'optim_wrapper has no optimizer: the config of the dense model trains'),
+    (dict(paramwise_cfg=dict(decay_by=.5)), 'paramwise_cfg has decay_by, which MMEngine does not'),
+    (dict(param_constructor='LayerDecy'), "param_constructor='LayerDecy' is no optimizer constr"),
     (dict(lr_quant=1e-3, optimizer=dict(type='SGD', lr=.1, lr_quant=1e-2)),
      r'lr_quant is given twice: .*lr_quant=0\.001 .*optimizer\.lr_quant=0\.01'),
     (dict(lr_ratio=.5, optimizer=dict(type='SGD')), r'lr_ratio=0\.5 .* does not set'),

@@ -257,3 +257,19 @@ def test_weights_that_are_not_finite_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r'1 parameters are NaN or infinite \(first: head\.cls_x'):
         run.train()
     assert not (tmp_path / 'compressed').exists()
+
+
+def test_hooks_of_the_dense_training_find_the_parts_of_the_model(tmp_path: Path) -> None:
+    """MMPose's and MMDetection's set `runner.model.head.use_aux_loss` and the like."""
+    class ModeSwitchHook(Hook):
+
+        def before_train_epoch(self, run: Runner) -> None:
+            run.model.head.use_aux_loss = True
+
+    run = l1_run(tmp_path)
+    run.register_hook(ModeSwitchHook())
+    run.train()
+    assert run.model.architecture.head.use_aux_loss
+    assert not any(key.startswith('head.') for key in run.model.state_dict())
+    with pytest.raises(AttributeError, match="no attribute 'heads'"):
+        _ = run.model.heads
