@@ -12,7 +12,12 @@ from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
 from razor_ext.quantization import QuantizedLayerInfo
-from razor_ext.structure.rebuild import UnprunedError, read_checkpoint
+from razor_ext.structure.rebuild import (
+    UnprunedError,
+    layout_versions,
+    read_checkpoint,
+    with_versions,
+)
 
 from .chooser import Divisor
 from .distillation import DistilledAlgorithm
@@ -55,6 +60,7 @@ class PruningAlgorithm(DistilledAlgorithm):
     title = 'prune'
     #: Options of `target` that the algorithm sets unless the config does.
     target_defaults: Mapping[str, Any] = {}
+    architecture: BaseModel
     #: What is quantized and why not; empty for a float model.
     quant_infos: list[QuantizedLayerInfo]
 
@@ -183,6 +189,7 @@ class PruningAlgorithm(DistilledAlgorithm):
         """
         pruned, target = self.pruned_channels(architecture), self.build_target()
         if target is not None:
+            assert self.target_cfg is not None  # the target was made of it
             chooser = self.mutator.chooser()
             target.prepare(chooser)
             target.check(chooser, pruned.numpy(), self.target_cfg['kind'])
@@ -235,9 +242,8 @@ class PruningAlgorithm(DistilledAlgorithm):
 def state_subset(state: Mapping[str, Tensor], keys: Sequence[str]) -> dict[str, Tensor]:
     """Return entries of a state dict, with the versions of its layout."""
     subset = OrderedDict((key, state[key]) for key in keys if key in state)
-    if hasattr(state, '_metadata'):
-        subset._metadata = state._metadata
-    return subset
+    versions = layout_versions(state)
+    return subset if versions is None else with_versions(subset, versions)
 
 
 def _with_checkpoint(architecture: BaseModel | dict, checkpoint: str | None) -> BaseModel | dict:
