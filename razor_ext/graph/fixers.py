@@ -7,12 +7,13 @@ attention, which models of any family are made of; a family adds its own with `r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Callable
+from typing import Any, Callable
 
 import torch
 from torch import nn
 
-Fixer = Callable[[nn.Module, 'Kept'], None]
+#: Takes an instance of the type that it is registered for.
+Fixer = Callable[[Any, 'Kept'], None]
 
 
 class Kept:
@@ -73,7 +74,7 @@ def find_fixer(module: nn.Module) -> Fixer | None:
 
 
 @register_fixer(nn.modules.conv._ConvNd)
-def fix_conv(module: nn.Module, kept: Kept) -> None:
+def fix_conv(module: nn.modules.conv._ConvNd, kept: Kept) -> None:
     """Channels follow the weight; whole groups that were removed shrink `groups`."""
     rows, columns = module.weight.shape[:2]
     if module.groups > 1:
@@ -91,7 +92,7 @@ def fix_linear(module: nn.Linear, kept: Kept) -> None:
 
 
 @register_fixer(nn.modules.batchnorm._NormBase)
-def fix_batch_norm(module: nn.Module, kept: Kept) -> None:
+def fix_batch_norm(module: nn.modules.batchnorm._NormBase, kept: Kept) -> None:
     for tensor in (module.weight, module.running_mean):
         if tensor is not None:
             module.num_features = len(tensor)
