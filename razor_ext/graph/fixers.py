@@ -7,10 +7,13 @@ attention, which models of any family are made of; a family adds its own with `r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from timm.layers.attention import Attention
 
 #: Takes an instance of the type that it is registered for.
 Fixer = Callable[[Any, 'Kept'], None]
@@ -56,7 +59,10 @@ def register_fixer(*types: type | str) -> Callable[[Fixer], Fixer]:
 
     def register(function: Fixer) -> Fixer:
         for key in types:
-            (_LAZY_FIXERS if isinstance(key, str) else _FIXERS)[key] = function
+            if isinstance(key, str):
+                _LAZY_FIXERS[key] = function
+            else:
+                _FIXERS[key] = function
         return function
 
     return register
@@ -124,7 +130,7 @@ def fix_conv_module(module: nn.Module, kept: Kept) -> None:
 
 
 @register_fixer('timm.layers.attention.Attention', 'timm.models.vision_transformer.Attention')
-def fix_heads(module: nn.Module, kept: Kept) -> None:
+def fix_heads(module: Attention, kept: Kept) -> None:
     """Whole heads are removed; the head dimension and the scale made of it stay."""
     module.num_heads = module.qkv.weight.shape[0] // (3 * module.head_dim)
     if hasattr(module, 'attn_dim'):

@@ -74,9 +74,9 @@ def _revert_sync_batchnorm(module: nn.Module) -> nn.Module:
         plain._parameters, plain._buffers = module._parameters, module._buffers
         return plain
     for name, child in module.named_children():
-        plain = _revert_sync_batchnorm(child)
-        if plain is not child:
-            module._modules[name] = plain
+        reverted = _revert_sync_batchnorm(child)
+        if reverted is not child:
+            module._modules[name] = reverted
     return module
 
 
@@ -92,7 +92,8 @@ def bind_inputs(model: nn.Module, example_inputs: Any) -> tuple[tuple, dict[str,
     gives None for it.
     """
     if isinstance(example_inputs, Mapping):
-        args, kwargs = (), dict(example_inputs)
+        args: tuple[Any, ...] = ()
+        kwargs = dict(example_inputs)
     elif isinstance(example_inputs, (tuple, list)):
         args, kwargs = tuple(example_inputs), {}
     elif isinstance(example_inputs, torch.Tensor):
