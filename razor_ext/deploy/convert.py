@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmdeploy.apis import build_task_processor, torch2onnx
 from mmdeploy.apis.core.pipeline_manager import no_mp
@@ -15,7 +16,7 @@ from mmdeploy.codebase.base import BaseTask
 from mmdeploy.utils import IR, get_backend, get_input_shape, get_ir_config, get_task_type
 from mmdeploy.utils.constants import SDK_TASK_MAP
 from mmengine.config import Config
-from mmengine.model import revert_sync_batchnorm
+from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
@@ -70,7 +71,7 @@ class Conversion:
         with DefaultScope.overwrite_default_scope(self.model_cfg.get('default_scope')):
             return MODELS.build(config)
 
-    def build_reference(self) -> nn.Module:
+    def build_reference(self) -> BaseModel:
         """Build the torch model with all its weights, before any padding to a divisor.
 
         Returns:
@@ -103,7 +104,7 @@ class Conversion:
             inputs.append(tensor[0] if isinstance(tensor, list) else tensor)
         return inputs
 
-    def load_inputs(self, task: BaseTask, model: nn.Module, config: str,
+    def load_inputs(self, task: BaseTask, model: BaseModel, config: str,
                     samples: int = 32) -> list[torch.Tensor]:
         """Preprocess the first samples of a data set.
 
@@ -130,11 +131,11 @@ class Conversion:
                 break
         return inputs
 
-    def export(self, image: str, folder: Path) -> Path:
+    def export(self, image: str | np.ndarray, folder: Path) -> Path:
         """Write the ONNX file.
 
         Args:
-            image: Image that the exporter traces the model with.
+            image: Image, or another sample of the task, that the exporter traces the model with.
             folder: Where to write.
 
         Returns:

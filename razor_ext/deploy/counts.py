@@ -34,7 +34,8 @@ def count_torch(model: nn.Module, forward: Callable[[], object]) -> dict[str, in
     try:
         with torch.no_grad():
             forward()
-        macs = sum(module.__flops__ for module in model.modules() if is_supported_instance(module))
+        macs = sum(module.__flops__ for module in counted.modules()
+                   if is_supported_instance(module))
     finally:
         counted.stop_flops_params_count()
     return {'params': sum(parameter.numel() for parameter in model.parameters()), 'macs': int(macs)}

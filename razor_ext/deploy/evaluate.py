@@ -11,16 +11,16 @@ import torch
 from mmdeploy.apis.utils import build_task_processor
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
+from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
-from torch import nn
 
 from .backends import find_runner
 from .convert import for_onnxruntime
 from .errors import DeployError
 
 
-def evaluate(model: nn.Module, model_cfg: Config, batch_size: int | None = None,
+def evaluate(model: BaseModel, model_cfg: Config, batch_size: int | None = None,
              ) -> dict[str, float]:
     """Run the test set through a model, as ``Runner.test`` does.
 
@@ -94,7 +94,7 @@ def fixed_batch(path: str | os.PathLike) -> int | None:
     return size.dim_value if size.HasField('dim_value') else None
 
 
-def as_deployed(model: nn.Module) -> nn.Module:
+def as_deployed(model: BaseModel) -> BaseModel:
     """Copy a torch model that predicts in a single pass, as an exported graph does.
 
     Test-time flipping averages two passes; a file holds one.

@@ -13,7 +13,7 @@ import torch
 from mmdeploy.codebase.base import BaseTask
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from torch import nn
+from mmengine.model import BaseModel
 
 from razor_ext.quantization import load_quant
 
@@ -43,7 +43,7 @@ class Source:
 
     conversion: Conversion
     task: BaseTask
-    reference: nn.Module
+    reference: BaseModel
     images: list[str]
     inputs: list[torch.Tensor]
     calibration: list[torch.Tensor]

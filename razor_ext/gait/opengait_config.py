@@ -238,16 +238,17 @@ def _gaitgl(model: _Section, dataset: str) -> dict:
 
 def _schedule(top: _Section, trainer: _Section) -> dict:
     optimizer, scheduler = top.section('optimizer_cfg'), top.section('scheduler_cfg')
+    solver: dict[str, Any] = {'type': optimizer('solver')}
     wrapper = {'type': 'AmpOptimWrapper' if trainer('enable_float16', False) else 'OptimWrapper',
-               'optimizer': {'type': optimizer('solver')}}
+               'optimizer': solver}
     for key in ('lr', 'momentum', 'weight_decay'):
         if optimizer(key, None) is not None:
-            wrapper['optimizer'][key] = optimizer(key)
+            solver[key] = optimizer(key)
     optimizer.done()
-    if wrapper['optimizer']['type'] not in ('SGD', 'Adam'):
+    if solver['type'] not in ('SGD', 'Adam'):
         raise SettingError(f'optimizer_cfg.solver {optimizer("solver")!r} is neither SGD nor Adam')
-    if wrapper['optimizer']['type'] == 'Adam':
-        wrapper['optimizer'].pop('momentum', None)
+    if solver['type'] == 'Adam':
+        solver.pop('momentum', None)
     if scheduler('scheduler') != 'MultiStepLR':
         raise SettingError(f'scheduler_cfg.scheduler {scheduler("scheduler")!r} is not MultiStepLR')
     steps = {'type': 'MultiStepLR', 'milestones': scheduler('milestones'),

@@ -74,10 +74,10 @@ def size_rows(blocks: Sequence[Block]):
 
     def row(flow: Flow, axis: Axis | None, size: int) -> np.ndarray:
         root = None if axis is None else flow.ids.root(axis)
-        if root in known:
+        if root is not None and root in known:
             return known[root]
         result = np.zeros(1 + len(blocks), np.int64)
-        if axis is None or not flow.ids.live(axis):
+        if axis is None or root is None or not flow.ids.live(axis):
             result[0] = size
             return result
         units = unit_of[np.minimum(flow.ids.elements(axis), top + 1)]
@@ -125,6 +125,8 @@ def activations(flow: Flow, blocks: Sequence[Block]) -> Polynomial:
     row, total = size_rows(blocks), Polynomial(len(blocks))
     for call in flow.program.calls:
         if call.name in PRODUCTS:
-            value = flow.values[call.outputs[0]]
+            number = call.outputs[0]
+            assert number is not None  # a product is a tensor
+            value = flow.values[number]
             total.add(1, [row(flow, axis, size) for axis, size in zip(value.dims, value.shape)])
     return total

@@ -7,12 +7,16 @@ attention, which models of any family are made of; a family adds its own with `r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import torch
 from torch import nn
 
-Fixer = Callable[[nn.Module, 'Kept'], None]
+if TYPE_CHECKING:
+    from timm.layers.attention import Attention
+
+#: Takes an instance of the type that it is registered for.
+Fixer = Callable[[Any, 'Kept'], None]
 
 
 class Kept:
@@ -55,7 +59,10 @@ def register_fixer(*types: type | str) -> Callable[[Fixer], Fixer]:
 
     def register(function: Fixer) -> Fixer:
         for key in types:
-            (_LAZY_FIXERS if isinstance(key, str) else _FIXERS)[key] = function
+            if isinstance(key, str):
+                _LAZY_FIXERS[key] = function
+            else:
+                _FIXERS[key] = function
         return function
 
     return register
@@ -73,7 +80,7 @@ def find_fixer(module: nn.Module) -> Fixer | None:
 
 
 @register_fixer(nn.modules.conv._ConvNd)
-def fix_conv(module: nn.Module, kept: Kept) -> None:
+def fix_conv(module: nn.modules.conv._ConvNd, kept: Kept) -> None:
     """Channels follow the weight; whole groups that were removed shrink `groups`."""
     rows, columns = module.weight.shape[:2]
     if module.groups > 1:
@@ -91,7 +98,7 @@ def fix_linear(module: nn.Linear, kept: Kept) -> None:
 
 
 @register_fixer(nn.modules.batchnorm._NormBase)
-def fix_batch_norm(module: nn.Module, kept: Kept) -> None:
+def fix_batch_norm(module: nn.modules.batchnorm._NormBase, kept: Kept) -> None:
     for tensor in (module.weight, module.running_mean):
         if tensor is not None:
             module.num_features = len(tensor)
@@ -123,7 +130,7 @@ def fix_conv_module(module: nn.Module, kept: Kept) -> None:
 
 
 @register_fixer('timm.layers.attention.Attention', 'timm.models.vision_transformer.Attention')
-def fix_heads(module: nn.Module, kept: Kept) -> None:
+def fix_heads(module: Attention, kept: Kept) -> None:
     """Whole heads are removed; the head dimension and the scale made of it stay."""
     module.num_heads = module.qkv.weight.shape[0] // (3 * module.head_dim)
     if hasattr(module, 'attn_dim'):

@@ -52,9 +52,14 @@ class Value:
     def __init__(self, shape: Sequence[int], dims: Sequence[Axis | None] | None = None,
                  zero: Sequence[bool] | None = None, origin: Origin | None = None) -> None:
         self.shape = tuple(shape)
-        self.dims = list(dims) if dims is not None else [None] * len(self.shape)
+        self.dims: list[Axis | None] = list(dims) if dims is not None else [None] * len(self.shape)
         self.zero = list(zero) if zero is not None else [False] * len(self.shape)
         self.origin = origin
+
+    def leaf_dim(self, dim: int) -> tuple[str, int] | None:
+        """Return the leaf that a dimension comes from, and which of its own it is."""
+        own = None if self.origin is None else self.origin.dims[dim]
+        return None if self.origin is None or own is None else (self.origin.leaf, own)
 
 
 class Op:
@@ -77,7 +82,16 @@ class Op:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the first output."""
-        return self.shapes[0]
+        shape = self.shapes[0]
+        assert shape is not None, f'{self.call} returns no tensor'
+        return shape
+
+    @property
+    def tensor_shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of the outputs, all of which are tensors."""
+        shapes = [shape for shape in self.shapes if shape is not None]
+        assert len(shapes) == len(self.shapes), f'{self.call} returns more than tensors'
+        return shapes
 
     @property
     def values(self) -> list[Value]:
@@ -194,8 +208,9 @@ class Flow:
         axis = self.meet(x.dims[i], w.dims[j])
         if axis is not None and not (x.zero[i] or w.zero[j]):
             self.freeze(axis, 'summed over while removed channels are not 0')
-        if w.origin is not None and w.origin.dims[j] is not None:
-            self.consumed.add((w.origin.leaf, w.origin.dims[j]))
+        source = w.leaf_dim(j)
+        if source is not None:
+            self.consumed.add(source)
 
     def count(self, sizes: Sequence[tuple[int, Axis | None]],
               producer: tuple[str, int] | None = None) -> None:

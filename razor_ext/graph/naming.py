@@ -36,7 +36,8 @@ def name_blocks(flow: Flow, blocks: Sequence[Block]) -> list[tuple[str, Block]]:
                           {key: rows[order] for key, rows in block.slots.items()})
         keyed.append((rank[slot], int(indices.min()), slot[0], int(indices.max()) + 1, block))
     keyed.sort(key=lambda item: item[:2])
-    named, taken = [], {}
+    named: list[tuple[str, Block]] = []
+    taken: dict[str, int] = {}
     for _, start, leaf, stop, block in keyed:
         module, _, last = leaf.rpartition('.')
         owner = module if module and last == 'weight' else leaf

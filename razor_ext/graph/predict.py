@@ -22,6 +22,7 @@ def dead_ids(graph: GraphData, keep: Mapping[str, torch.Tensor]) -> np.ndarray:
         if unit.name in keep:
             member = unit.members[0]
             axis = flow.leaves[member.name].dims[member.dim]
+            assert axis is not None  # it is of channels
             lost = member.indices[~keep[unit.name]].reshape(-1).numpy()
             parts.append(flow.ids.elements(axis)[lost])
     return np.unique(np.concatenate(parts))
@@ -105,14 +106,14 @@ def _compare(graph: GraphData, old: Call, new: Call, shapes: list[tuple[int, ...
         if before not in graph.program.used or after is None:
             continue
         units: set[str] = set()
-        expected = []
+        shape: list[int] = []
         for dim, size in enumerate(graph.program.shapes[before]):
             alive = _alive(graph, before, dim, dead)
-            expected.append(size if alive is None else int(alive.sum()))
-            if len(shapes[after]) <= dim or expected[-1] != shapes[after][dim]:
+            shape.append(size if alive is None else int(alive.sum()))
+            if len(shapes[after]) <= dim or shape[-1] != shapes[after][dim]:
                 units |= _units_at(graph, before, dim)
-        if tuple(expected) != shapes[after]:
-            return Mismatch(f'{old}: expected shape {tuple(expected)}, got {shapes[after]}',
+        if tuple(shape) != shapes[after]:
+            return Mismatch(f'{old}: expected shape {tuple(shape)}, got {shapes[after]}',
                             frozenset(units))
     return None
 

@@ -131,10 +131,11 @@ class Prover:
         generator = torch.Generator().manual_seed(1)
         with torch.enable_grad():
             outputs = [x for x in outputs_of(self._functional(parameters)) if x.requires_grad]
-            total = sum((x * torch.randn(x.shape, generator=generator,
-                                         dtype=x.dtype).to(x.device)).sum() for x in outputs)
             if not outputs:
                 return list(units)
+            terms = [(x * torch.randn(x.shape, generator=generator,
+                                      dtype=x.dtype).to(x.device)).sum() for x in outputs]
+            total = sum(terms[1:], terms[0])
             leaves = {name: tensor for name, tensor in parameters.items() if tensor.requires_grad}
             grads = dict(zip(leaves, torch.autograd.grad(total, list(leaves.values()),
                                                          allow_unused=True)))

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from .flow import Flow, Op, Origin, Value
+from .flow import Flow, Op, Origin, Value, geometry
+from .ids import Axis
 from .rules import RULES
+from .rules.registry import Result
 from .trace import Program, Ref
 
 Slot = tuple  # (leaf name, dimension)
@@ -83,7 +85,7 @@ def _plant(flow: Flow, frozen: Frozen, keep: Collection[str]) -> None:
     used = program.used
     for name, number in program.leaves.items():
         shape = program.shapes[number]
-        dims = []
+        dims: list[Axis | None] = []
         for dim, size in enumerate(shape):
             seed = frozen.table.get((name, dim))
             if size <= 1 or (seed is not None and (seed > 0).all()):
@@ -114,13 +116,14 @@ def _step(flow: Flow, call: Any) -> None:
     function = RULES.get(call.name)
     if function is None:
         flow.freeze_all(op, f'no rule for operator {call.name}')
-        results = [None if shape is None else Value(shape) for shape in shapes]
+        results: Result = geometry(shapes)
     else:
         results = function(flow, op)
-    if not isinstance(results, list):
+    if isinstance(results, Value):
         results = [results]
     for number, value in zip(call.outputs, results):
         if number is not None:
+            assert value is not None, f'the rule of {call} gives no value for a tensor'
             flow.store(number, value)
 
 

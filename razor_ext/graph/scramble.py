@@ -39,6 +39,7 @@ def scrambled(model: nn.Module, seed: int) -> nn.Module:
             tensor.add_(noise(tensor) * (0.1 if tensor.dim() < 2 else 0.5 / math.sqrt(fan_in)))
         for module in clone.modules():
             if isinstance(module, nn.modules.batchnorm._NormBase) and module.track_running_stats:
+                assert module.running_mean is not None and module.running_var is not None
                 module.running_mean.add_(0.1 * noise(module.running_mean))
                 module.running_var.mul_(0.75 + 0.5 * torch.sigmoid(noise(module.running_var)))
     return clone

@@ -103,13 +103,14 @@ def slice_tensors(model: nn.Module, removed: Positions) -> nn.Module:
         current = replacement.get(id(old), old.detach())
         replacement[id(old)] = current.index_select(dim, rest.to(old.device))
     for module in model.modules():
-        for store in (module._parameters, module._buffers):
-            for local, old in store.items():
-                if old is None or id(old) not in replacement:
+        stores: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
+        for store in stores:
+            for local, own in store.items():
+                if own is None or id(own) not in replacement:
                     continue
-                new = replacement[id(old)]
-                if isinstance(old, nn.Parameter) and not isinstance(new, nn.Parameter):
-                    new = replacement[id(old)] = nn.Parameter(new, old.requires_grad)
+                new = replacement[id(own)]
+                if isinstance(own, nn.Parameter) and not isinstance(new, nn.Parameter):
+                    new = replacement[id(own)] = nn.Parameter(new, own.requires_grad)
                 store[local] = new
     _fix(model, kept, {alias: sizes[name] for name in sizes for alias in aliases[name]})
     return model

@@ -74,9 +74,9 @@ def _revert_sync_batchnorm(module: nn.Module) -> nn.Module:
         plain._parameters, plain._buffers = module._parameters, module._buffers
         return plain
     for name, child in module.named_children():
-        plain = _revert_sync_batchnorm(child)
-        if plain is not child:
-            module._modules[name] = plain
+        reverted = _revert_sync_batchnorm(child)
+        if reverted is not child:
+            module._modules[name] = reverted
     return module
 
 
@@ -108,8 +108,8 @@ def call_with(model: nn.Module, state: Mapping[str, torch.Tensor], args: tuple,
         kwargs: Keyword arguments.
     """
     new = {id(tensor): state[name] for name, tensor in leaf_tensors(model).items()}
-    stores = [store for module in model.modules()
-              for store in (module._parameters, module._buffers)]
+    stores: list[dict[str, Any]] = [store for module in model.modules()
+                                    for store in (module._parameters, module._buffers)]
     before = [dict(store) for store in stores]
     try:
         for store, own in zip(stores, before):
@@ -129,7 +129,8 @@ def bind_inputs(model: nn.Module, example_inputs: Any) -> tuple[tuple, dict[str,
     gives None for it.
     """
     if isinstance(example_inputs, Mapping):
-        args, kwargs = (), dict(example_inputs)
+        args: tuple[Any, ...] = ()
+        kwargs = dict(example_inputs)
     elif isinstance(example_inputs, (tuple, list)):
         args, kwargs = tuple(example_inputs), {}
     elif isinstance(example_inputs, torch.Tensor):

@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import torch
@@ -164,7 +165,7 @@ def _schema(func: Any) -> tuple[str, tuple[tuple[str, Any], ...]]:
 
 
 def _source() -> str:
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None and frame.f_code.co_filename.startswith(SKIPPED_ROOTS):
         frame = frame.f_back
     if frame is None:

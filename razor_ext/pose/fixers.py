@@ -1,14 +1,19 @@
 """Sizes that MMPose's modules hold as Python attributes, corrected once they are sliced."""
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from torch import nn
 
 from razor_ext.graph import Kept, register_fixer
 
+if TYPE_CHECKING:
+    from mmpose.models.backbones.litehrnet import CrossResolutionWeighting
+    from mmpose.models.utils.rtmcc_block import RTMCCBlock
+
 
 @register_fixer('mmpose.models.utils.rtmcc_block.RTMCCBlock')
-def fix_gated_attention_unit(module: nn.Module, kept: Kept) -> None:
+def fix_gated_attention_unit(module: RTMCCBlock, kept: Kept) -> None:
     """`e` is the width of u and v, `s` that of the shared base; `sqrt_s` stays what it was."""
     module.e = module.o.in_features
     module.s = len(kept.positions('uv.weight', 0)) - (
@@ -16,7 +21,7 @@ def fix_gated_attention_unit(module: nn.Module, kept: Kept) -> None:
 
 
 @register_fixer('mmpose.models.backbones.litehrnet.CrossResolutionWeighting')
-def fix_cross_resolution_weighting(module: nn.Module, kept: Kept) -> None:
+def fix_cross_resolution_weighting(module: CrossResolutionWeighting, kept: Kept) -> None:
     """`channels` are the widths of the streams whose weights are split apart again."""
     bounds = torch.tensor([0, *module.channels]).cumsum(0)
     positions = kept.positions('conv2.conv.weight', 0)

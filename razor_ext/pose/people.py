@@ -12,6 +12,7 @@ from dataclasses import asdict
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import cv2
 from mmengine.logging import MMLogger
@@ -72,12 +73,14 @@ def parse_scene(scene: dict | None) -> SceneOptions:
     Raises:
         ValueError: For a key or a value that has no meaning.
     """
-    scene = {} if scene is None else dict(scene)
-    unknown = sorted(set(scene) - set(SceneOptions.__dataclass_fields__))
+    options = {} if scene is None else dict(scene)
+    unknown = sorted(set(options) - set(SceneOptions.__dataclass_fields__))
     if unknown:
         raise ValueError(f'unknown scene options {unknown}; known are '
                          f'{sorted(SceneOptions.__dataclass_fields__)}')
-    return SceneOptions(**{k: tuple(v) if isinstance(v, list) else v for k, v in scene.items()})
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value
+                              for key, value in options.items()}
+    return SceneOptions(**values)
 
 
 def find_damage(folder: Path, recipe: dict) -> str | None:
@@ -161,7 +164,7 @@ def _render_one(seed: str, options: SceneOptions, folder: Path,
 
 
 def _coco(images: list, people: list, points: int, size: tuple) -> dict:
-    annotations = []
+    annotations: list[dict[str, Any]] = []
     for image_id, keypoints, bbox, area in people:
         keypoints = keypoints[:points]
         annotations.append({

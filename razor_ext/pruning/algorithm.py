@@ -14,7 +14,12 @@ from torch import Tensor, nn
 from razor_ext.quantization import QuantizedLayerInfo
 from razor_ext.structure.export import check_finite
 from razor_ext.structure.preprocessing import split_preprocessor
-from razor_ext.structure.rebuild import UnprunedError, read_checkpoint
+from razor_ext.structure.rebuild import (
+    UnprunedError,
+    layout_versions,
+    read_checkpoint,
+    with_versions,
+)
 
 from .chooser import Divisor
 from .distillation import DistilledAlgorithm
@@ -57,6 +62,7 @@ class PruningAlgorithm(DistilledAlgorithm):
     title = 'prune'
     #: Options of `target` that the algorithm sets unless the config does.
     target_defaults: Mapping[str, Any] = {}
+    architecture: BaseModel
     #: What is quantized and why not; empty for a float model.
     quant_infos: list[QuantizedLayerInfo]
 
@@ -195,6 +201,7 @@ class PruningAlgorithm(DistilledAlgorithm):
         """
         pruned, target = self.pruned_channels(architecture), self.build_target()
         if target is not None:
+            assert self.target_cfg is not None  # the target was made of it
             chooser = self.mutator.chooser()
             target.prepare(chooser)
             target.check(chooser, pruned.numpy(), self.target_cfg['kind'])
@@ -249,9 +256,8 @@ class PruningAlgorithm(DistilledAlgorithm):
 def state_subset(state: Mapping[str, Tensor], keys: Sequence[str]) -> dict[str, Tensor]:
     """Return entries of a state dict, with the versions of its layout."""
     subset = OrderedDict((key, state[key]) for key in keys if key in state)
-    if hasattr(state, '_metadata'):
-        subset._metadata = state._metadata
-    return subset
+    versions = layout_versions(state)
+    return subset if versions is None else with_versions(subset, versions)
 
 
 def _mutator_config(mutator: GraphMutator | dict | None, rules: dict[str, Any]

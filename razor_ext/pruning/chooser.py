@@ -79,7 +79,9 @@ class Chooser:
 
     def structure(self, pruned: np.ndarray) -> dict[str, int]:
         """Channels each unit keeps, from pruned channels bool [C]."""
-        counts = np.add.reduceat(~pruned, self.starts[:-1]) if self.total else []
+        if not self.total:
+            return {}
+        counts = np.add.reduceat(~pruned, self.starts[:-1])
         return {name: int(count) for name, count in zip(self.names, counts)}
 
     def _order(self, scores: np.ndarray, pruned: np.ndarray) -> list[np.ndarray]:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from mmengine.runner import CheckpointLoader
 from mmrazor.models.algorithms.base import BaseAlgorithm
+from mmrazor.models.distillers import ConfigurableDistiller
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
@@ -35,7 +36,7 @@ class DistilledAlgorithm(BaseAlgorithm):
         Args:
             distiller: config of one of MMRazor's distillers.
         """
-        self.distiller: nn.Module | None = None
+        self.distiller: ConfigurableDistiller | None = None
         self.teacher: nn.Module | None = None
         if distiller is not None:
             self.teacher = copy.deepcopy(self.architecture).requires_grad_(False).eval()
@@ -67,13 +68,14 @@ class DistilledAlgorithm(BaseAlgorithm):
     def train(self, mode: bool = True) -> DistilledAlgorithm:
         """Set the training mode; the teacher always evaluates."""
         super().train(mode)
-        if getattr(self, 'teacher', None) is not None:
-            self.teacher.eval()
+        teacher = getattr(self, 'teacher', None)
+        if teacher is not None:
+            teacher.eval()
         return self
 
     def loss(self, inputs: Tensor, data_samples: list | None = None) -> dict[str, Tensor]:
         """Compute the losses of the task, and those of the distiller."""
-        if self.distiller is None:
+        if self.distiller is None or self.teacher is None:
             return super().loss(inputs, data_samples)
         distiller = self.distiller
         distiller.set_deliveries_override(False)

@@ -1,7 +1,7 @@
 """The hook of a pruning run: drives the algorithm, reports, and writes the compressed model."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,13 @@ def algorithm_of(runner: Runner) -> PruningAlgorithm:
         raise TypeError(f'this hook belongs to a pruning algorithm over the dependency graph, not '
                         f'to a {type(model).__name__}; remove it from the hooks of the config')
     return model
+
+
+def averages_of(runner: Runner) -> Iterator[PruningAlgorithm]:
+    """Yield the averaged copies of the pruning algorithm that a runner trains."""
+    for average in averaged_models(runner):
+        assert isinstance(average, PruningAlgorithm)  # a copy of the model
+        yield average
 
 
 @HOOKS.register_module(name=['PruningHook', 'GETAHook'])
@@ -86,7 +93,7 @@ class PruningHook(Hook):
         """Tell the algorithm of the step, keep averages compressed, report."""
         algorithm = algorithm_of(runner)
         algorithm.after_step(runner.iter, runner.max_iters, _num_samples(data_batch))
-        for average in averaged_models(runner):
+        for average in averages_of(runner):
             algorithm.follow(average, runner.optim_wrapper)
         last = runner.iter + 1 == runner.max_iters
         if self.every_n_train_iters(runner, self.interval) or last:
@@ -105,7 +112,7 @@ class PruningHook(Hook):
         self._watch.close(_loss_scale(runner))
         _check_trained(runner.iter, algorithm.trained_steps(runner.optim_wrapper,
                                                             self._watch.trained))
-        compressed = algorithm.compressed(next(averaged_models(runner), None))
+        compressed = algorithm.compressed(next(averages_of(runner), None))
         if is_main_process():
             compressed.write(Path(runner.work_dir) / FOLDER, self._config)
 

@@ -68,4 +68,5 @@ class ChannelMasks(nn.Module):
         """Set the pruned channels of the model to zero."""
         if self.any():
             self.index(architecture, mutator).zero_(self.pruned)
+            assert self._statistics is not None  # made with the index
             self._statistics.zero_(self.pruned)

@@ -80,7 +80,7 @@ class CompressionOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             ValueError: a setting that does not fit the optimizer or the model.
         """
         _refuse_sharding(model)
-        model = model.module if is_model_wrapper(model) else model
+        model = model.get_submodule('module') if is_model_wrapper(model) else model
         options = dict(self.optimizer_cfg)
         kind = options.pop('type')
         groups = self._groups(model)

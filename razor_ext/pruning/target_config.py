@@ -86,7 +86,7 @@ def check_target_config(target: Mapping[str, Any] | None, quantized: bool) -> No
     """
     if target is None:
         return
-    kind = TARGETS.get(target.get('kind'))
+    kind = TARGETS.get(target.get('kind', ''))
     known = kind.options if kind else ()
     if kind is None or set(target) - {'kind', 'ratio', *known} or 'ratio' not in target:
         raise ValueError(f'target={dict(target)}: give kind (one of {", ".join(TARGETS)}) and '

@@ -182,7 +182,7 @@ def _cost(name: str, module: nn.Module, own: list[nn.Parameter], macs: list[int]
     return cost
 
 
-def summarize_costs(costs: list[LayerCost], dense_macs: int | None = None) -> dict[str, float]:
+def summarize_costs(costs: list[LayerCost], dense_macs: float | None = None) -> dict[str, float]:
     """Return the totals.
 
     Args:

@@ -82,6 +82,7 @@ class CompressedFolder:
             SubnetError: the folder has no config.
         """
         architecture, config = self.architecture(), copy.deepcopy(self.config)
+        assert config is not None  # or there would be no architecture
         config.model = dict(_scope_='mmrazor', type='CompressedModel', compressed=str(self.path),
                             architecture=copy.deepcopy(architecture), **arguments)
         return config

@@ -71,7 +71,7 @@ def compressed_of(model: nn.Module) -> tuple[nn.Module, CompressionRecord]:
     Raises:
         TypeError: it is no compressed model.
     """
-    model = model.module if is_model_wrapper(model) else model
+    model = model.get_submodule('module') if is_model_wrapper(model) else model
     # A distilled run holds the model as its architecture.
     model = getattr(model, 'architecture', model)
     record = getattr(model, 'compression_record', None)

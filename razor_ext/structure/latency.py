@@ -25,6 +25,8 @@ from torch import Tensor, nn
 #: Bits of kernels that are measured.
 FLOAT, INTEGER = 32, 8
 
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
 
 class LatencyFileError(ValueError):
     """A latency file that is missing, damaged, or of another model."""
@@ -93,7 +95,7 @@ def layer_shapes(model: nn.Module, forward: Callable[[], object]) -> dict[str, L
 
 
 def _is_measured(module: nn.Module) -> bool:
-    if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+    if isinstance(module, _CONVOLUTIONS):
         return module.groups in (1, module.in_channels)
     return isinstance(module, nn.Linear)
 
@@ -102,6 +104,7 @@ def _shape(module: nn.Module, x: Tensor) -> LayerShape:
     if isinstance(module, nn.Linear):
         return LayerShape(module.in_features, module.out_features,
                           size=(x.numel() // module.in_features, 1))
+    assert isinstance(module, _CONVOLUTIONS)  # nothing else is measured
     return LayerShape(module.in_channels, module.out_channels, tuple(module.kernel_size),
                       tuple(module.stride), module.groups, tuple(x.shape[2:]), x.shape[0])
 

@@ -60,7 +60,8 @@ def unit_config(unit: ChannelUnit, model: nn.Module) -> dict[str, Any]:
     Raises:
         ValueError: MMRazor cannot express the unit; the message says why.
     """
-    modules, found = dict(model.named_modules()), {True: [], False: []}
+    modules = dict(model.named_modules())
+    found: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
     for member in unit.members:
         owner, _, local = member.name.rpartition('.')
         module = modules[owner]
@@ -139,7 +140,7 @@ class _DynamicConv(DynamicConvMixin):
         super().__init__(*args, **kwargs)
         self.mutable_attrs = nn.ModuleDict()
 
-    convert_from = classmethod(DynamicConv2d.convert_from.__func__)
+    convert_from: Any = classmethod(DynamicConv2d.convert_from.__func__)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.forward_mixin(x)

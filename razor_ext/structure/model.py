@@ -50,8 +50,8 @@ class CompressionRecord:
 @MODELS.register_module()
 def CompressedModel(architecture: BaseModel | Mapping | None = None,
                     fix_subnet: Mapping[str, int] | str | None = None,
-                    quant: Mapping[str, Any] | str | None = 'auto',
-                    checkpoint: str | None = 'auto',
+                    quant: Mapping[str, Any] | str | Path | None = 'auto',
+                    checkpoint: str | Path | None = 'auto',
                     divisor: int = 1,
                     demo_input: Sequence[int] | Mapping | None = None,
                     data_preprocessor: Any = None,
@@ -107,17 +107,18 @@ def CompressedModel(architecture: BaseModel | Mapping | None = None,
             raise SubnetError('give `compressed`, the folder of a run, or `architecture` and '
                               '`fix_subnet`')
         structure = load_subnet(_located(fix_subnet)) if fix_subnet else {}
-        quant, checkpoint = (None if name == 'auto' else name for name in (quant, checkpoint))
+        quant = None if quant == 'auto' else quant
+        checkpoint = None if checkpoint == 'auto' else checkpoint
     if divisor != 1 and quant is not None:
         raise SubnetError(f'divisor={divisor} pads the layers, and quant.json knows the unpadded '
                           'ones; set divisor=1, and prune with a divisor instead')
     if isinstance(architecture, Mapping):
         architecture = MODELS.build(split_preprocessor(architecture, data_preprocessor)[0])
     dense = revert_sync_batchnorm(architecture)
-    units = _units(dense, folder) if structure else ()
+    units: Sequence[ChannelUnit] = _units(dense, folder) if structure else ()
     if structure and not units:
         units = find_units(dense, demo_input, keep)
-    model = slice_structure(dense, structure, units)
+    model: BaseModel = slice_structure(dense, structure, units)
     check_divisor(divisor, {unit.name: unit.num_channels for unit in units})
     record = CompressionRecord(structure, tuple(units), demo_input)
     if quant is not None:

@@ -21,6 +21,8 @@ def split_preprocessor(architecture: Any, data_preprocessor: Any) -> tuple[Any, 
     """
     if not isinstance(data_preprocessor, Mapping):
         return architecture, data_preprocessor
+    if not data_preprocessor:  # MMDeploy's stand-in for none
+        return architecture, None
     if isinstance(architecture, Mapping) and 'type' in architecture \
             and architecture.get('data_preprocessor') is None:
         return {**architecture, 'data_preprocessor': dict(data_preprocessor)}, None

@@ -5,6 +5,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.runner import CheckpointLoader
@@ -97,10 +98,24 @@ def read_state(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
     inner = _strip(state, 'architecture.')
     if not inner:
         return state
-    if getattr(state, '_metadata', None):
-        inner._metadata = _strip(state._metadata, 'architecture.')
-        inner._metadata[''] = state._metadata.get('architecture', {})
+    versions = layout_versions(state)
+    if versions:
+        inner_versions = _strip(versions, 'architecture.')
+        inner_versions[''] = versions.get('architecture', {})
+        inner = with_versions(inner, inner_versions)
     return inner
+
+
+def layout_versions(state: Mapping[str, Tensor]) -> Mapping[str, Any] | None:
+    """Return the versions of a state dict's layout by module, None where it has lost them."""
+    return getattr(state, '_metadata', None)
+
+
+def with_versions(state: OrderedDict[str, Tensor], versions: Mapping[str, Any] | None
+                  ) -> OrderedDict[str, Tensor]:
+    """Note the versions of its layout on a state dict, as `Module.state_dict` does."""
+    vars(state)['_metadata'] = versions
+    return state
 
 
 def _strip(table: Mapping, prefix: str) -> OrderedDict:
@@ -120,8 +135,7 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """
     own = model.state_dict()
     filled = OrderedDict((key, state[key]) for key in own)
-    filled._metadata = getattr(state, '_metadata', None) or own._metadata
-    model.load_state_dict(filled)
+    model.load_state_dict(with_versions(filled, layout_versions(state) or layout_versions(own)))
 
 
 def load_sliced(model: nn.Module, checkpoint: str | os.PathLike) -> None:

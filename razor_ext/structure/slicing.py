@@ -4,6 +4,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from mmengine.model import revert_sync_batchnorm
@@ -19,7 +20,7 @@ def static_copy(model: nn.Module) -> nn.Module:
 
     The hooks of a distiller hold activations, which cannot be copied.
     """
-    memo = {id(getattr(module, name)): OrderedDict() for module in model.modules()
+    memo: dict[int, Any] = {id(getattr(module, name)): OrderedDict() for module in model.modules()
             for name in ('_forward_hooks', '_forward_pre_hooks')}
     return revert_sync_batchnorm(copy.deepcopy(model, memo).cpu())
 

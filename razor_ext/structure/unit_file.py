@@ -139,11 +139,11 @@ def _encode_unit(unit: ChannelUnit) -> dict[str, Any]:
 
 def _decode_unit(entry: Mapping[str, Any]) -> ChannelUnit:
     count = _integer(entry['num_channels'], 'num_channels', 1)
-    return ChannelUnit(
-        str(entry['name']), count,
-        *(tuple(_decode_member(member, count) for member in entry[key])
-          for key in ('members', 'outputs')),
-        *(_integer(entry[key], key) for key in ('macs_per_channel', 'params_per_channel')))
+    members, outputs = (tuple(_decode_member(member, count) for member in entry[key])
+                        for key in ('members', 'outputs'))
+    macs, params = (_integer(entry[key], key)
+                    for key in ('macs_per_channel', 'params_per_channel'))
+    return ChannelUnit(str(entry['name']), count, members, outputs, macs, params)
 
 
 def _encode_member(member: UnitMember) -> dict[str, Any]:

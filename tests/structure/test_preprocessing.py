@@ -95,6 +95,7 @@ def test_from_pruning_to_a_finetuned_folder(tmp_path: Path) -> None:
 def test_whose_preprocessor_wins() -> None:
     typed, own = dict(type='A', mean=1), dict(type='B')
     bare = dict(type='M')
+    assert split_preprocessor(bare, {}) == (bare, None)
     assert split_preprocessor(bare, TOP) == (dict(type='M', data_preprocessor=TOP), None)
     assert split_preprocessor(bare, typed) == (dict(type='M', data_preprocessor=typed), None)
     full = dict(type='M', data_preprocessor=own)

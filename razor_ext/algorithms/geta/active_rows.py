@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Union
 
 import torch
 from torch import Tensor
@@ -16,6 +17,9 @@ from razor_ext.pruning.channel_index import (
 
 from .forgetting import ForgetRule
 from .projection import BitBank
+
+# What torch's fused operations take.
+Tensors = Union[tuple[Tensor, ...], list[Tensor]]
 
 
 @dataclass
@@ -62,7 +66,9 @@ class ActiveRows:
         marked = torch.cat([active.cpu(), torch.zeros(1, dtype=torch.bool)])
         by_weight = {} if bank is None else {
             id(h.weight): i for i, h in enumerate(bank.handles) if h.weight is not None}
-        weights, self._vectors, owners = [], [], []
+        weights: list[tuple[int, _Rows]] = []
+        self._vectors: list[tuple[int, Tensor]] = []
+        owners: list[Tensor] = []
         units = torch.cat([index.unit_of, torch.tensor([len(index.sizes)])])
         for place, entry in enumerate(index.entries):
             hit = marked[entry.channels]
@@ -81,30 +87,31 @@ class ActiveRows:
         self._sizes = [w.take(w.entry.param).numel() for _, w in weights]
         self._quantized = [w for _, w in weights if w.quantizer is not None]
         self._prefix = sum(self._sizes[:len(self._quantized)])
-        self._bank = None
-        if self._quantized:
-            self._bank = bank.subset([w.quantizer for w in self._quantized])
+        self._bank: BitBank | None = None
+        if bank is not None and self._quantized:
+            self._bank = bank.subset([w.quantizer for _, w in weights if w.quantizer is not None])
             self._limits = self._bank.limits(stairs, stairs)
-            self._lay_out_scales()
+            self._lay_out_scales(self._bank)
         if self._vectors:
             flat = torch.cat(owners)
             self._table = padded_table(flat, len(index.sizes)).to(index.device)
             self._owners = flat.to(index.device)
 
-    def _lay_out_scales(self) -> None:
+    def _lay_out_scales(self, bank: BitBank) -> None:
         """Find the scales of each quantized weight: one per row, or one for all."""
-        scales = [torch.arange(part.start, part.stop) for part in self._bank.slices]
+        scales = [torch.arange(part.start, part.stop) for part in bank.slices]
         for w, s in zip(self._quantized, scales):
             if s.numel() not in (1, w.entry.channels.numel()):
                 raise ValueError(f'{w.entry.name}: {s.numel()} step sizes for '
                                  f'{w.entry.channels.numel()} channels; one each or one for all')
         picks = [s[w.rows.cpu()] if s.numel() > 1 else s for w, s in zip(self._quantized, scales)]
         self._pick_sizes = [p.numel() for p in picks]
-        sizes = torch.tensor(self._bank.sizes)
+        sizes = torch.tensor(bank.sizes)
         # None: one scale for each weight, nothing to pick or to average.
-        self._pick = self._layer_of = None
+        self._pick: Tensor | None = None
+        self._layer_of: Tensor | None = None
         if int(sizes.max()) > 1:
-            device = self._bank.device
+            device = bank.device
             layers = torch.arange(len(scales)).repeat_interleave(sizes)
             self._pick, self._layer_of = torch.cat(picks).to(device), layers.to(device)
             self._layer_table = padded_table(layers, len(scales)).to(device)
@@ -169,25 +176,26 @@ class ActiveRows:
         norm = torch.stack(torch._foreach_norm(parts))
         step_sq = torch.stack(torch._foreach_norm(moves)).square()
         gamma = rule.rates(norm, product, step_sq, left, forced)
-        count = len(self._quantized)
-        if count:
+        count, bank = len(self._quantized), self._bank
+        if bank is not None:
             errors = residual.split(self._sizes[:count])
             slope = torch.stack([torch.dot(r, s) for r, s in zip(errors, moves)])
-            gamma_q, log_d = self._step_sizes(gamma[:count], slope, step_sq[:count], rule, forced)
+            gamma_q, log_d = self._step_sizes(bank, gamma[:count], slope, step_sq[:count], rule,
+                                              forced)
             gamma = torch.cat([gamma_q, gamma[count:]])
             torch._foreach_mul_(self._by_scale(residual), self._columns(log_d.exp()))
             clipped[:self._prefix] += residual
-            log_d = torch.where(finite, log_d, self._bank.log_d())
-            self._bank.clamp_(self._limits, log_d)
+            log_d = torch.where(finite, log_d, bank.log_d())
+            bank.clamp_(self._limits, log_d)
         torch._foreach_mul_(parts, gamma.unbind())
         new -= clipped
         for (_, w), part in zip(self._weights, new.split(self._sizes)):
             w.put_(part)
 
-    def _step_sizes(self, gamma: Tensor, slope: Tensor, step_sq: Tensor, rule: ForgetRule,
-                    forced: bool) -> tuple[Tensor, Tensor]:
+    def _step_sizes(self, bank: BitBank, gamma: Tensor, slope: Tensor, step_sq: Tensor,
+                    rule: ForgetRule, forced: bool) -> tuple[Tensor, Tensor]:
         """gamma per quantized weight, and log d per scale; channels of a weight get equal bits."""
-        span = self._bank.log_range()
+        span = bank.log_range()
         fine, coarse = span - self._limits[1], span - self._limits[0]
         if self._layer_of is None:
             return rule.step_sizes(gamma, slope, step_sq, fine, coarse, forced)
@@ -199,7 +207,7 @@ class ActiveRows:
     def _clip(self, old: Tensor, scales: Scales | None) -> tuple[Tensor, Tensor]:
         """Clipped weights, and the rounding residual of the quantized prefix, both signed."""
         magnitude = old.abs()
-        if not self._quantized:
+        if scales is None:
             return old.clone(), magnitude[:0]
         head = magnitude[:self._prefix]
         views = self._by_scale(head)
@@ -212,14 +220,14 @@ class ActiveRows:
         residual = (steps.round() - steps).mul_(sign[:self._prefix])
         return magnitude.mul_(sign), residual
 
-    def _by_scale(self, flat: Tensor) -> Sequence[Tensor]:
+    def _by_scale(self, flat: Tensor) -> Tensors:
         """View the flat prefix by weight: as [rows, elements] where rows have their own scales."""
         parts = flat.split(self._sizes[:len(self._quantized)])
         if self._pick is None:
             return parts
         return [part.view(w.rows.numel(), -1) for w, part in zip(self._quantized, parts)]
 
-    def _columns(self, values: Tensor) -> Sequence[Tensor]:
+    def _columns(self, values: Tensor) -> Tensors:
         """Scales of each quantized weight, to broadcast with :meth:`_by_scale`."""
         if self._pick is None:
             return values.unbind()

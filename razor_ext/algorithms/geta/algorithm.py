@@ -15,6 +15,7 @@ from razor_ext.pruning.costs import StructureCosts, mean_bits, present_bits
 from razor_ext.quantization import QuantConfig, quantize_model, quantizer_handles
 
 from .projection import BitBank
+from .qasso import QASSO
 from .sparse_optimizer import GroupSparseOptimizer
 from .stages import BitRange, StagePlan, Stages
 
@@ -89,6 +90,7 @@ class GETA(PruningAlgorithm):
             return None if limits is None else (limits[0], max(limits[1], self.start_bits))
 
         config, keys = self.quant_config, ('weight_bits', 'activation_bits')
+        assert config is not None  # asked where it quantizes
         layers = {name: {key: widened(value) if key in keys else value
                          for key, value in own.items()} for name, own in config.layers.items()}
         return QuantConfig(**{**vars(config), 'layers': layers,
@@ -96,10 +98,14 @@ class GETA(PruningAlgorithm):
 
     def bit_ranges(self) -> dict[str, BitRange]:
         """Range of bit widths of every quantizer, by name."""
-        ranges = {}
+        ranges: dict[str, BitRange] = {}
+        if self.quant_config is None:
+            return ranges
         for handle in quantizer_handles(self.architecture):
             own = self.quant_config.for_layer(handle.name.rpartition('.')[0])
-            low, high = own.activation_bits if handle.weight is None else own.weight_bits
+            limits = own.activation_bits if handle.weight is None else own.weight_bits
+            assert limits is not None  # or there would be no quantizer
+            low, high = limits
             ranges[handle.name] = BitRange(low, high, max(high, self.start_bits))
         return ranges
 
@@ -134,10 +140,10 @@ class GETA(PruningAlgorithm):
             return
         index = None if average.target_cfg is None else average.channel_index()
         bank = average.bit_bank()
-        if bank is None:
-            optimizer.constrain_(index)
-        else:
+        if isinstance(optimizer, QASSO):
             optimizer.constrain_(index, bank)
+        elif index is not None:
+            optimizer.constrain_(index)
 
     def trained_steps(self, optim_wrapper: OptimWrapper, taken: int) -> int:
         """Return the steps that were not skipped; see the base class."""

@@ -110,7 +110,7 @@ def _register_published(name: str) -> Builder:
         if not all(isinstance(length, int) for length in lengths):
             raise ValueError(f'{kind} must know its stages when it is built: give warmup, '
                              f'projection and pruning as steps, not {lengths}')
-        if target['kind'] != 'sparsity' or not isinstance(mutator.divisor, int):
+        if target is None or target['kind'] != 'sparsity' or not isinstance(mutator.divisor, int):
             raise ValueError(f"{kind} knows target kind='sparsity' and one divisor for all units, "
                              f'not {target} and {mutator.divisor}')
         options.pop('lr_quant', None)

@@ -17,7 +17,8 @@ class HESSO(GroupSparseOptimizer):
 
     def _finish(self, finite: Tensor) -> None:
         super()._finish(finite)
-        if self.index is None or self.plan.stage(self._steps) != JOINT:
+        plan = self._planned()
+        if self.index is None or plan.stage(self._steps) != JOINT:
             return
-        left = self.plan.period - self.plan.offset(self._steps)
+        left = plan.period - plan.offset(self._steps)
         self.index.scale_(1 - (self._status == ACTIVE).float() / left)

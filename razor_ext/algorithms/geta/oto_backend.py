@@ -34,7 +34,7 @@ def _locate(clone: str | Path | None) -> Path:
             raise ValueError(f'{clone} is no clone of GETA: {path}/optimizer/geta.py is missing')
         return path
     spec = importlib.util.find_spec(_PACKAGE)
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         raise ImportError(f"{_PACKAGE} is not installed: pip install 'only_train_once==3.0.1'")
     return Path(spec.submodule_search_locations[0])
 
@@ -44,9 +44,9 @@ def _import_optimizer(name: str, clone: str | Path | None) -> type:
     path = _locate(clone)
     module_name = f'{_PACKAGE}.optimizer.{name}'
     loaded = sys.modules.get(f'{_PACKAGE}.optimizer')
-    if loaded is not None and Path(loaded.__file__).parent.parent != path:
-        raise ImportError(f'{_PACKAGE} is already loaded from '
-                          f'{Path(loaded.__file__).parent.parent}, and cannot be loaded from '
+    origin = Path(loaded.__file__).parent.parent if loaded and loaded.__file__ else path
+    if origin != path:
+        raise ImportError(f'{_PACKAGE} is already loaded from {origin}, and cannot be loaded from '
                           f'{path} in the same process')
     absent = _PACKAGE not in sys.modules
     if absent:
@@ -125,7 +125,7 @@ def build_oto_optimizer(name: str, index: ChannelIndex,
     if name == 'geta' and clone is None:
         raise ValueError("backend optimizer 'geta' is in no published package: give clone=, the "
                          'folder of a clone of its repository')
-    upstream = _import_optimizer(name, clone)
+    upstream: Any = _import_optimizer(name, clone)
     device = index.device
 
     class Backend(upstream):

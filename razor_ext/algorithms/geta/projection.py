@@ -26,12 +26,23 @@ class BitHandle(Protocol):
         signed: Whether the grid reaches below zero.
     """
 
-    name: str
-    weight: Tensor | None
-    log_d: Tensor
-    log_q_m: Tensor
-    log_t: Tensor | None
-    signed: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def weight(self) -> Tensor | None: ...
+
+    @property
+    def log_d(self) -> Tensor: ...
+
+    @property
+    def log_q_m(self) -> Tensor: ...
+
+    @property
+    def log_t(self) -> Tensor | None: ...
+
+    @property
+    def signed(self) -> bool: ...
 
 
 def log_levels(bits: Tensor, signed: Tensor) -> Tensor:

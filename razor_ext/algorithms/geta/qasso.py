@@ -10,7 +10,7 @@ from torch import Tensor
 from razor_ext.pruning.channel_index import ChannelIndex
 from razor_ext.quantization import split_scales
 
-from .active_rows import ActiveRows
+from .active_rows import ActiveRows, Scales
 from .forgetting import ForgetRule
 from .projection import BitBank, BitHandle
 from .sparse_optimizer import ACTIVE, GroupSparseOptimizer
@@ -53,9 +53,9 @@ class QASSO(GroupSparseOptimizer):
         self.rule = rule or ForgetRule()
         self.bank = BitBank(handles, weight_bits or BitRange(), activation_bits or BitRange(),
                             bit_ranges) if handles else None
-        scales = [*(self.bank.parameters() if handles else []), *extra_scales]
+        scales = [*(self.bank.parameters() if self.bank else []), *extra_scales]
         self._rows: ActiveRows | None = None
-        self._kept: Any = None
+        self._kept: tuple[tuple[Tensor, Tensor], Scales | None] | None = None
         self._frozen: Tensor | None = None
         super().__init__(split_scales(params, scales, lr_quant), groups=groups, plan=plan,
                          **options)
@@ -70,7 +70,7 @@ class QASSO(GroupSparseOptimizer):
         if self.bank is not None:
             self.bank.limits(plan.projection_periods, plan.projection_periods)
             self._stair = -1
-            self._update_limits(0)
+            self._update_limits(self.bank, 0)
 
     def constrain_(self, index: ChannelIndex | None, bank: BitBank | None = None) -> None:
         """Zero what is pruned, and move step sizes into the present ranges; see the base class."""
@@ -79,53 +79,56 @@ class QASSO(GroupSparseOptimizer):
         if bank is not None:
             bank.clamp_(self._limits)
 
-    def _update_limits(self, step: int) -> None:
-        stair = self.plan.stair(step)
-        if self.plan.stage(step) == COOLDOWN:
+    def _update_limits(self, bank: BitBank, step: int) -> None:
+        plan = self._planned()
+        stair = plan.stair(step)
+        if plan.stage(step) == COOLDOWN:
             if self._frozen is None:
-                self._frozen = self.bank.rounded()
-                self._limits = self.bank.frozen_limits(self._frozen)
+                self._frozen = bank.rounded()
+                self._limits = bank.frozen_limits(self._frozen)
         elif stair != self._stair:
-            self._limits = self.bank.limits(stair, self.plan.projection_periods)
+            self._limits = bank.limits(stair, plan.projection_periods)
         self._stair = stair
 
     @property
     def frozen_bits(self) -> dict[str, int] | None:
         """Integer bits by quantizer, once the cool-down has begun."""
-        if self._frozen is None:
+        if self.bank is None or self._frozen is None:
             return None
         return {h.name: int(b) for h, b in zip(self.bank.handles, self._frozen)}
 
     def _before_base(self, before: Sequence[Tensor] | None) -> None:
         if self.bank is not None:
-            self._update_limits(self._steps)
-        if self.index is None or self.plan.stage(self._steps) != JOINT:
+            self._update_limits(self.bank, self._steps)
+        if self.index is None or self._planned().stage(self._steps) != JOINT:
             return
         if before is None:
+            assert self._rows is not None  # laid out when the period opened
             self._kept = (self._rows.read(), self._rows.scales())
         elif self.bank is not None:
             # Which rows a period forgets is not known before its first plain step.
             self._scales_before = [p.detach().clone() for p in self.bank.parameters()]
 
-    def _period_opened(self, before: Sequence[Tensor]) -> None:
-        self._rows = self._lay_out()
+    def _period_opened(self, index: ChannelIndex, before: Sequence[Tensor]) -> None:
+        rows = self._rows = self._lay_out(index)
         if self.bank is None:
-            self._kept = (self._rows.read(before), None)
+            self._kept = (rows.read(before), None)
             return
         after = [p.detach().clone() for p in self.bank.parameters()]
         torch._foreach_copy_(self.bank.parameters(), self._scales_before)
-        self._kept = (self._rows.read(before), self._rows.scales())
+        self._kept = (rows.read(before), rows.scales())
         torch._foreach_copy_(self.bank.parameters(), after)
 
-    def _lay_out(self) -> ActiveRows:
-        return ActiveRows(self.index, self._status == ACTIVE, self.bank,
-                          self.plan.projection_periods)
+    def _lay_out(self, index: ChannelIndex) -> ActiveRows:
+        return ActiveRows(index, self._status == ACTIVE, self.bank,
+                          self._planned().projection_periods)
 
     def _after_base(self, finite: Tensor) -> None:
-        if self._kept is not None:
-            left = self.plan.period - self.plan.offset(self._steps)
-            self._rows.forget_(*self._kept, self.rule, left,
-                               self.rule.is_forced(left, self.plan.period), finite)
+        if self._kept is not None and self._rows is not None:
+            plan, (before, scales) = self._planned(), self._kept
+            left = plan.period - plan.offset(self._steps)
+            self._rows.forget_(before, scales, self.rule, left,
+                               self.rule.is_forced(left, plan.period), finite)
             self._kept = None
         if self.bank is not None:
             self.bank.clamp_(self._limits)
@@ -152,7 +155,7 @@ class QASSO(GroupSparseOptimizer):
             self._frozen = state.get('frozen_bits')
             if self._frozen is not None:
                 self._limits = self.bank.frozen_limits(self._frozen)
-            self._update_limits(self._steps)
+            self._update_limits(self.bank, self._steps)
         if self.index is not None:
             active = self._status == ACTIVE
-            self._rows = self._lay_out() if active.any() else None
+            self._rows = self._lay_out(self.index) if active.any() else None

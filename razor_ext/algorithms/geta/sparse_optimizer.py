@@ -94,6 +94,13 @@ class GroupSparseOptimizer(Optimizer):
             raise ValueError('groups to prune, but the pruning stage has no step: set pruning')
         self.plan = plan
 
+    def _planned(self) -> StagePlan:
+        if self.plan is None:
+            raise RuntimeError(f'{type(self).__name__} has no stages: call set_plan() first (in a '
+                               "Runner, add pruning=dict(type='mmrazor.PruningHook') to "
+                               'default_hooks)')
+        return self.plan
+
     # What the caller may look at. Each of these reads from the device.
 
     @property
@@ -104,7 +111,7 @@ class GroupSparseOptimizer(Optimizer):
     @property
     def stage(self) -> str:
         """Stage of the step to come."""
-        return self.plan.stage(self._steps)
+        return self._planned().stage(self._steps)
 
     @property
     def pruned(self) -> Tensor:
@@ -121,8 +128,10 @@ class GroupSparseOptimizer(Optimizer):
         """Steps skipped because of gradients that were not finite."""
         return int(self._guard.total)
 
+    # Torch says that a closure returns a float; losses are tensors.
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+    def step(  # type: ignore[override]
+            self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
         """Take one step of the current stage.
 
         Args:
@@ -137,20 +146,17 @@ class GroupSparseOptimizer(Optimizer):
                 loss = closure()
         grads = [p.grad for group in self.param_groups for p in group['params']
                  if p.grad is not None]
-        if self.plan is None:
-            raise RuntimeError(f'{type(self).__name__} has no stages: call set_plan() first (in a '
-                               "Runner, add pruning=dict(type='mmrazor.PruningHook') to "
-                               'default_hooks)')
+        plan, index, step = self._planned(), self.index, self._steps
         finite = self._guard.check(grads)
-        step, pruning = self._steps, self.index is not None
-        opens = pruning and self.plan.opens(step)
-        before = [p.detach().clone() for p in self.index.params] if opens else None
+        before = None
+        if index is not None and plan.opens(step):
+            before = [p.detach().clone() for p in index.params]
         self._before_base(before)
         self._step_base(finite)
-        if opens:
-            self._open_period(before)
+        if index is not None and before is not None:
+            self._open_period(index, before)
         self._after_base(finite)
-        if pruning and self.plan.closes(step):
+        if index is not None and plan.closes(step):
             self._status.masked_fill_(self._status == ACTIVE, PRUNED)
             self._any_pruned = True
             self._period_closed()
@@ -162,27 +168,29 @@ class GroupSparseOptimizer(Optimizer):
         # Shared anew each time, since load_state_dict replaces both.
         self._base.param_groups, self._base.state = self.param_groups, self.state
         if finite.is_cuda and self.defaults.get('fused'):
-            self._base.found_inf = (~finite).float()
+            vars(self._base)['found_inf'] = (~finite).float()
         elif not finite:
             return
         self._base.step()
 
-    def _open_period(self, before: Sequence[Tensor]) -> None:
+    def _open_period(self, index: ChannelIndex, before: Sequence[Tensor]) -> None:
+        plan, target = self._planned(), self.target
+        assert target is not None  # there are groups
         directions = descent_directions(self.variant, self.param_groups, self.state,
-                                        self.index.params, before)
-        self._scores = self.saliency(self.index, before, directions)
+                                        index.params, before)
+        self._scores = self.saliency(index, before, directions)
         broadcast(self._scores, src=0)
         pruned = self.pruned
-        chosen = self.target.choose(
+        chosen = target.choose(
             self.chooser, self._scores.double().cpu().numpy(), pruned.numpy(),
-            self.plan.period_index(self._steps), self.plan.pruning_periods)
+            plan.period_index(self._steps), plan.pruning_periods)
         self._status.masked_fill_(torch.from_numpy(chosen).to(self._status.device), ACTIVE)
-        self._period_opened(before)
+        self._period_opened(index, before)
 
     def _before_base(self, before: Sequence[Tensor] | None) -> None:
         """Keep what is needed of the state before the plain step."""
 
-    def _period_opened(self, before: Sequence[Tensor]) -> None:
+    def _period_opened(self, index: ChannelIndex, before: Sequence[Tensor]) -> None:
         """React to newly active groups; ``before`` are parameters before the plain step."""
 
     def _after_base(self, finite: Tensor) -> None:
@@ -207,9 +215,10 @@ class GroupSparseOptimizer(Optimizer):
             return {}
         return self.index.keep_masks(self.pruned)
 
-    def _fingerprint(self) -> str:
-        text = repr([(e.name, e.dim, tuple(e.param.shape)) for e in self.index.entries]
-                    + list(zip(self.index.unit_names, self.index.sizes)))
+    @staticmethod
+    def _fingerprint(index: ChannelIndex) -> str:
+        described: list[tuple] = [(e.name, e.dim, tuple(e.param.shape)) for e in index.entries]
+        text = repr(described + list(zip(index.unit_names, index.sizes)))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _extra_state(self) -> dict[str, Any]:
@@ -218,7 +227,7 @@ class GroupSparseOptimizer(Optimizer):
                                  'variant': self.variant, 'guard': self._guard.state_dict()}
         if self.index is not None:
             state.update(status=self._status.clone(), scores=self._scores.clone(),
-                         groups=self._fingerprint())
+                         groups=self._fingerprint(self.index))
         return state
 
     def _load_extra_state(self, state: dict[str, Any]) -> None:

@@ -44,8 +44,8 @@ def make_defaults(variant: str, implementation: str, device: torch.device,
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(f'implementation={implementation!r}; known: {", ".join(IMPLEMENTATIONS)}')
     kind = VARIANTS[variant]
-    known = set(inspect.signature(kind.__init__).parameters) - {
-        'self', 'params', 'foreach', 'fused', 'amsgrad', 'maximize', 'capturable', 'differentiable',
+    known = set(inspect.signature(kind).parameters) - {
+        'params', 'foreach', 'fused', 'amsgrad', 'maximize', 'capturable', 'differentiable',
         'decoupled_weight_decay'}
     unknown = sorted(set(options) - known)
     if unknown:

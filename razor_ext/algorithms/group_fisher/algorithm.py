@@ -11,6 +11,7 @@ from mmrazor.registry import MODELS
 from torch import Tensor
 
 from razor_ext.pruning import CriterionPruning
+from razor_ext.structure.rebuild import layout_versions, with_versions
 
 from .criterion import FisherCriterion
 
@@ -52,9 +53,10 @@ class GroupFisher(CriterionPruning):
 
     def run_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return weights, masks and statistics, of checkpoints of former versions too."""
-        upgraded = OrderedDict(state, **upgraded_state(state))
-        if hasattr(state, '_metadata'):
-            upgraded._metadata = state._metadata
+        upgraded: OrderedDict[str, Tensor] = OrderedDict(state, **upgraded_state(state))
+        versions = layout_versions(state)
+        if versions is not None:
+            upgraded = with_versions(upgraded, versions)
         return super().run_state(upgraded)
 
 

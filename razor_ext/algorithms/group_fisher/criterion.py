@@ -69,12 +69,16 @@ class FisherCriterion(Criterion):
         graph = mutator.graph
         self._graph = (graph, )  # in a tuple: it describes a structure, which copies share
         self.register_buffer('info', torch.zeros(sum(u.num_channels for u in graph.units)))
-        self.units = nn.ModuleList(UnitReads(unit, architecture) for unit in graph.units)
+        units = [UnitReads(unit, architecture) for unit in graph.units]
+        self.units = nn.ModuleList(units)
         layers, parameters = dict(architecture.named_modules()), dict(architecture
                                                                       .named_parameters())
-        self._taps = [InputTap(layers[name], name, input_channel_dim(layers[name]))
-                      for name in tapped_layers(self.units)]
-        slots = sorted({(member.name, member.dim) for unit in self.units
+        self._taps = []
+        for name in tapped_layers(units):
+            dim = input_channel_dim(layers[name])
+            assert dim is not None  # or it could not be tapped
+            self._taps.append(InputTap(layers[name], name, dim))
+        slots = sorted({(member.name, member.dim) for unit in units
                         for member in unit.slices})
         self._slots = ParameterTaps({slot: parameters[slot[0]] for slot in slots})
 
@@ -86,16 +90,17 @@ class FisherCriterion(Criterion):
                grad_scale: Tensor | float) -> None:
         """Add the Fisher information of the step, summed over all ranks; see the base class."""
         samples = {tap.name: tap.per_sample(num_samples) for tap in self._taps}
-        infos = [unit.contributions(samples, self._slots.sums) for unit in self.units]
+        units = [unit for unit in self.units if isinstance(unit, UnitReads)]
+        infos = [unit.contributions(samples, self._slots.sums) for unit in units]
         factor = grad_scale * dist.get_world_size()
         flat = torch.cat([info / factor ** (2 if unit.per_sample else 1)
-                          for unit, info in zip(self.units, infos)])
+                          for unit, info in zip(units, infos)])
         # An overflowing mixed-precision step is dropped by the optimizer: drop its statistics too.
         flat = torch.where(torch.isfinite(flat).all(), flat, torch.zeros_like(flat))
         dist.all_reduce(flat)
         parts = flat.split(index.sizes)
         info = torch.cat([part if unit.per_sample else part.square()
-                          for unit, part in zip(self.units, parts)])
+                          for unit, part in zip(units, parts)])
         self.info += info * ~pruned / self._divisors(index, pruned)
         for tap in self._taps:
             tap.rows = []

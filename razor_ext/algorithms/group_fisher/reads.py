@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -56,12 +57,13 @@ def input_positions(layer: nn.Module, member: UnitMember) -> Tensor | None:
     groups = getattr(layer, 'groups', 1)
     if groups == 1:
         return member.indices if member.role == 'in' else None
-    per_group = layer.in_channels // groups
+    conv = cast(nn.modules.conv._ConvNd, layer)  # what has groups has its other attributes too
+    per_group = conv.in_channels // groups
     if per_group == 1 and member.dim == 0:  # depthwise: what it consumes is what it makes
-        multiplier = layer.weight.shape[0] // layer.in_channels
+        multiplier = conv.weight.shape[0] // conv.in_channels
         return torch.stack([row.unique() for row in member.indices // multiplier])
-    if member.role == 'in' and member.dim == 1 and not layer.transposed:
-        starts = torch.arange(0, layer.in_channels, per_group)
+    if member.role == 'in' and member.dim == 1 and not conv.transposed:
+        starts = torch.arange(0, conv.in_channels, per_group)
         return (member.indices[:, :, None] + starts).flatten(1)
     return None
 
@@ -82,8 +84,8 @@ class UnitReads(nn.Module):
         super().__init__()
         self.name, self.num_channels = unit.name, unit.num_channels
         self.reads, self.slices = _consumers(unit, model)
-        for i, source in enumerate((*self.reads, *self.slices)):
-            positions = source.positions if isinstance(source, TapRead) else source.indices
+        for i, positions in enumerate([*(read.positions for read in self.reads),
+                                       *(member.indices for member in self.slices)]):
             self.register_buffer(f'positions_{i}', positions, persistent=False)
 
     @property
@@ -106,21 +108,21 @@ class UnitReads(nn.Module):
         Raises:
             RuntimeError: no consumer of the channels took part in the step.
         """
+        recorded = [*(samples.get(read.layer) for read in self.reads),
+                    *(batches.get((member.name, member.dim)) for member in self.slices)]
         found = []
-        for i, source in enumerate((*self.reads, *self.slices)):
-            tapped = isinstance(source, TapRead)
-            values = samples.get(source.layer) if tapped else batches.get((source.name, source.dim))
+        for i, values in enumerate(recorded):
             if values is None:
                 continue
             values = values[..., self.get_buffer(f'positions_{i}')].sum(-1)
-            found.append(values.sum(0) if tapped and self.slices else values)
+            found.append(values.sum(0) if i < len(self.reads) and self.slices else values)
         if not found:
             consumers = [read.layer for read in self.reads] + [m.name for m in self.slices]
             raise RuntimeError(
                 f'unit {self.name!r} got no gradient in this step: what consumes it '
                 f'({", ".join(consumers)}) was not run or not recorded. Freeze nothing behind a '
                 "pruned unit, or name the unit's layer in the keep list of the algorithm")
-        total = sum(found)
+        total = sum(found[1:], found[0])
         return total.square().sum(0) if self.per_sample else total
 
 
@@ -135,9 +137,9 @@ def _consumers(unit: ChannelUnit, model: nn.Module) -> tuple[list[TapRead], list
         owners = _owners(model, parameters[member.name])
         if all(input_channel_dim(layer) is None for _, _, layer in owners):
             scales.append(member)
-        found = [TapRead(path, input_positions(layer, member)) for path, local, layer in owners
-                 if local == 'weight' and input_channel_dim(layer) is not None]
-        found = [read for read in found if read.positions is not None]
+        entries = [(path, input_positions(layer, member)) for path, local, layer in owners
+                   if local == 'weight' and input_channel_dim(layer) is not None]
+        found = [TapRead(path, positions) for path, positions in entries if positions is not None]
         if len(found) == len(owners):
             reads.extend(found)
         elif member.role == 'in':

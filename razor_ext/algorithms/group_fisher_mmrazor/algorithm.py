@@ -40,6 +40,8 @@ class GroupFisherAlgorithm(BaseAlgorithm):
         init_cfg: initialisation config.
     """
 
+    architecture: BaseModel
+
     def __init__(self,
                  architecture: BaseModel | dict,
                  mutator: PruningDecisions | dict | None = None,

@@ -6,11 +6,17 @@ slow scatter in the backward. Masks change only when something is pruned, so the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import torch
 from mmrazor.models.mutables import DerivedMutable, MutableChannelContainer
 from torch import Tensor
+
+if TYPE_CHECKING:  # mixins are added to a dynamic layer
+    from mmrazor.models.architectures.dynamic_ops import DynamicChannelMixin as Mixin
+else:
+    Mixin = object
 
 
 def source_masks(container: MutableChannelContainer) -> list[Tensor]:
@@ -22,7 +28,7 @@ def source_masks(container: MutableChannelContainer) -> list[Tensor]:
     Returns:
         Float masks [num_channels] of the units behind it.
     """
-    masks = []
+    masks: list[Tensor] = []
     for mutable in container.mutable_channels.values():
         sources = mutable.source_mutables if isinstance(mutable, DerivedMutable) else (mutable,)
         masks.extend(source.mask for source in sources)
@@ -41,7 +47,7 @@ class _Entry:
         return same and [mask._version for mask in masks] == self.versions
 
 
-class ChannelIndexMixin:
+class ChannelIndexMixin(Mixin):
     """Keeps the positions of the active channels of a dynamic layer."""
 
     def _channel_entry(self, attr: str) -> _Entry | None:
@@ -89,6 +95,14 @@ class ChannelIndexMixin:
         state = self.__dict__.copy()
         state.pop('_channel_index_cache', None)
         return state
+
+
+@overload
+def select(tensor: Tensor, dim: int, index: Tensor | None) -> Tensor: ...
+
+
+@overload
+def select(tensor: None, dim: int, index: Tensor | None) -> None: ...
 
 
 def select(tensor: Tensor | None, dim: int, index: Tensor | None) -> Tensor | None:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -57,10 +57,10 @@ class Resources(Protocol):
 
     dense: dict[str, float]
 
-    def evaluate(self, counts: dict[str, int]) -> dict[str, float]:
+    def evaluate(self, counts: Mapping[str, int]) -> dict[str, float]:
         """Return 'flops' and 'params' in millions."""
 
-    def flops_per_channel(self, counts: dict[str, int]) -> dict[str, float]:
+    def flops_per_channel(self, counts: Mapping[str, int]) -> dict[str, float]:
         """Return the multiply-accumulates that one channel of each unit costs."""
 
     def activations_per_channel(self) -> dict[str, float]:
@@ -71,12 +71,10 @@ class PruningDecisions:
     """Gathers the statistics of all units at once and prunes the least important channels.
 
     Attributes:
-        mutable_units: the prunable units.
         resource: costs of a structure, None until they are measured.
         divisor: channel counts stay multiples of it.
         min_ratio: share of its channels that a unit keeps at least.
     """
-    mutable_units: Sequence[FisherUnit]
     resource: Resources | None = None
     divisor: int = 1
     min_ratio: float = 0.0
@@ -84,14 +82,24 @@ class PruningDecisions:
     _norm: dict[str, float]
     _norm_versions: list[int] | None = None
 
+    @property
+    def mutable_units(self) -> Sequence[FisherUnit]:
+        """Prunable units."""
+        raise NotImplementedError
+
     def _mask_versions(self) -> list[int]:
         return [unit.mutable_channel.mask._version for unit in self.mutable_units]
+
+    def _resources(self) -> Resources:
+        if self.resource is None:
+            raise RuntimeError('costs have not been measured: call measure_resource() first')
+        return self.resource
 
     def _normalise(self) -> None:
         self._norm_versions = self._mask_versions()
         kinds = {unit.delta_type for unit in self.mutable_units}
-        flops = self.resource.flops_per_channel(self.counts()) if 'flops' in kinds else {}
-        acts = self.resource.activations_per_channel() if 'act' in kinds else {}
+        flops = self._resources().flops_per_channel(self.counts()) if 'flops' in kinds else {}
+        acts = self._resources().activations_per_channel() if 'act' in kinds else {}
         worth = {'flops': (flops, 1e9), 'act': (acts, 1e6), 'none': ({}, 1.0)}
         self._norm = {}
         for unit in self.mutable_units:
@@ -112,13 +120,13 @@ class PruningDecisions:
 
     def current_ratio(self, resource_type: str = 'flops') -> float:
         """Return the share of the dense model's FLOPs or parameters that is left."""
-        current = self.resource.evaluate(self.counts())
-        return current[resource_type] / self.resource.dense[resource_type]
+        resource = self._resources()
+        return resource.evaluate(self.counts())[resource_type] / resource.dense[resource_type]
 
     def smallest_ratio(self) -> float:
         """Return the share of the FLOPs left with every unit pruned as far as it may be."""
-        smallest = self.chooser().smallest
-        return self.resource.evaluate(smallest)['flops'] / self.resource.dense['flops']
+        resource = self._resources()
+        return resource.evaluate(self.chooser().smallest)['flops'] / resource.dense['flops']
 
     @torch.no_grad()
     def update_imp(self, num_samples: int, grad_scale: Tensor | float = 1.0) -> None:
@@ -161,7 +169,7 @@ class PruningDecisions:
             Whether that share, or less, is now left.
         """
         def choose(scores: np.ndarray, pruned: np.ndarray) -> np.ndarray:
-            target = CostTarget(ratio, lambda counts: self.resource.evaluate(counts)['flops'],
+            target = CostTarget(ratio, lambda counts: self._resources().evaluate(counts)['flops'],
                                 per_cost=False, give_back=False)
             chooser = self.chooser()
             target.prepare(chooser)

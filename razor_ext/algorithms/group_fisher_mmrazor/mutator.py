@@ -52,7 +52,8 @@ class GroupFisherChannelMutator(PruningDecisions, upstream.GroupFisherChannelMut
             SubnetError: the divisor is larger than a unit.
         """
         super().prepare_from_supernet(supernet)
-        self._prunable = super().mutable_units
+        self._prunable: list[GroupFisherChannelUnit] = super(
+            PruningDecisions, self).mutable_units  # those of MMRazor's mutator
         if not self._prunable:
             raise NothingToPruneError(
                 f'no prunable channel unit was found in {type(supernet).__name__} '

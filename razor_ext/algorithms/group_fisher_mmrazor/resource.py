@@ -7,7 +7,7 @@ a dynamic depthwise convolution divides by the dense group number and comes out 
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -67,7 +67,7 @@ class LayerCost:
     positions: int
 
     @classmethod
-    def of(cls, layer: nn.Module, positions: int, units: dict[int, int]) -> LayerCost:
+    def of(cls, layer: DynamicChannelMixin, positions: int, units: dict[int, int]) -> LayerCost:
         """Describe a dynamic convolution or linear layer.
 
         Args:
@@ -165,11 +165,11 @@ class ResourceModel:
             self._rest_slope[i] = rest - _other_cost(model, layers, forward)
             unit.mutable_channel.mask = torch.ones_like(mask)
 
-    def _counts(self, counts: dict[str, int]) -> np.ndarray:
+    def _counts(self, counts: Mapping[str, int]) -> np.ndarray:
         return np.array([counts.get(name, full) for name, full in zip(self.names, self._full)],
                         dtype=float)
 
-    def evaluate(self, counts: dict[str, int]) -> dict[str, float]:
+    def evaluate(self, counts: Mapping[str, int]) -> dict[str, float]:
         """Return the resources of a structure.
 
         Args:
@@ -183,7 +183,7 @@ class ResourceModel:
         total = total + sum(layer.at(values) for layer in self._layers)
         return {'flops': total[0] / 1e6, 'params': total[1] / 1e6}
 
-    def flops_per_channel(self, counts: dict[str, int]) -> dict[str, float]:
+    def flops_per_channel(self, counts: Mapping[str, int]) -> dict[str, float]:
         """Return the multiply-accumulates that one channel of each unit costs now."""
         values = self._counts(counts)
         slope = sum((layer.slope(values) for layer in self._layers), np.zeros(len(self.names)))
@@ -196,7 +196,7 @@ class ResourceModel:
         return dict(zip(self.names, filled))
 
 
-def _other_cost(model: nn.Module, analytic: dict[str, nn.Module],
+def _other_cost(model: nn.Module, analytic: Mapping[str, nn.Module],
                 forward: Callable[[], object]) -> np.ndarray:
     """Return [FLOPs, parameters] of what MMRazor counts outside the analytic layers."""
     known = {id(layer) for layer in analytic.values()}

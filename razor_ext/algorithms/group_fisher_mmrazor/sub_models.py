@@ -97,8 +97,8 @@ def GroupFisherDeploySubModel(architecture: nn.Module | dict,
     Raises:
         SubnetError: the structure file or the divisor does not fit the model.
     """
-    if isinstance(architecture, Mapping):
-        architecture = MODELS.build(split_preprocessor(architecture, data_preprocessor)[0])
+    model: BaseModel = MODELS.build(split_preprocessor(architecture, data_preprocessor)[0]) \
+        if isinstance(architecture, Mapping) else architecture
     if not fix_subnet:
         raise SubnetError('fix_subnet is empty: give the structure, or the path of the '
                           'fix_subnet.json that the finetune run has written')
@@ -106,14 +106,14 @@ def GroupFisherDeploySubModel(architecture: nn.Module | dict,
         channel_unit_cfg=SequentialMutableChannelUnit,
         parse_cfg=parse_cfg or dict(_scope_='mmrazor', type='ChannelAnalyzer',
                                     demo_input=(1, 3, 224, 224), tracer_type='FxTracer'))
-    mutator.prepare_from_supernet(architecture)
+    mutator.prepare_from_supernet(model)
     dense = {unit.name: unit.num_channels for unit in mutator.mutable_units}
     structure = load_subnet(fix_subnet)
     check_subnet(structure, dense)
     check_divisor(divisor, dense)
     mutator.set_choices(structure)
     _log_structure('structure to deploy:', mutator.current_choices)
-    freeze_structure(architecture)
+    freeze_structure(model)
     if divisor != 1:
-        architecture.post_process_for_mmdeploy = types.MethodType(pads_to(divisor), architecture)
-    return architecture
+        model.post_process_for_mmdeploy = types.MethodType(pads_to(divisor), model)
+    return model

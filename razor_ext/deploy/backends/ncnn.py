@@ -27,10 +27,13 @@ class Ncnn(PackagedBackend):
     rewrites_graph = False  # pnnx reads the torch model
     packages = ('ncnn', 'pnnx')
 
-    def convert(self, onnx_file: Path, folder: Path, *, model: nn.Module,
-                batch: torch.Tensor, deploy_cfg: Config | None = None,
+    def convert(self, onnx_file: Path, folder: Path, *, model: nn.Module | None = None,
+                batch: torch.Tensor | None = None, deploy_cfg: Config | None = None,
                 device: str = 'cpu') -> list[str]:
         """Write the torch model as .param and .bin, for batches of 1 of the size of `batch`."""
+        if model is None or batch is None:
+            raise DeployError('ncnn converts the torch model, not an ONNX file: give model and '
+                              'batch')
         self.require_installed()
         shape = ','.join(map(str, batch[:1].shape))
         with tempfile.TemporaryDirectory() as scratch:

@@ -38,9 +38,10 @@ def align_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
     for original in model.graph.node:
         node = clone(original)
         if node.op_type == 'Conv':
-            pairs = [produced.get(value) for value in node.input[:2]]
-            if all(pair is not None and pair.op_type == 'DequantizeLinear' for pair in pairs):
-                source, weight = pairs[0], stored.get(pairs[1].input[0])
+            source, kernel = (produced.get(value) for value in node.input[:2])
+            if (source is not None and source.op_type == 'DequantizeLinear'
+                    and kernel is not None and kernel.op_type == 'DequantizeLinear'):
+                weight = stored.get(kernel.input[0])
                 if source.input[0] in outside and weight is not None and _pays(weight, node):
                     replaced.add(node.input[0])
                     node.input[0] = _fill(source, weight, nodes, fills, graph)

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from razor_ext.quantization.layers import QuantLayer
+
 from ..errors import ParityError
 from ..onnx_graph import has_flag, with_outputs
 from ..session import open_session
@@ -61,6 +63,7 @@ def integer_layer(layer: IntegerLayer, operands: Sequence[np.ndarray]) -> np.nda
                for stored, (_, grid) in zip(operands, layer.operands)]
     step = np.prod([grid.scale for _, grid in layer.operands])
     if layer.match.node.op_type == 'Conv':
+        assert layer.integers is not None and layer.scale is not None  # a convolution has a weight
         total = _convolve(layer.match.node, centred[0], layer.integers.astype(np.float64))
         scale = step * np.broadcast_to(layer.scale, total.shape[1:2]).astype(np.float64)
         if layer.bias is not None:
@@ -88,7 +91,7 @@ def _convolve(node: onnx.NodeProto, x: np.ndarray, weight: np.ndarray) -> np.nda
 
 def _multiply(layer: IntegerLayer, operands: Sequence[np.ndarray]) -> np.ndarray:
     node = layer.match.node
-    if layer.integers is None:
+    if layer.integers is None or layer.scale is None:
         return operands[0] @ operands[1]
     weight = layer.integers * along_axis(layer.scale.astype(np.float64), layer.match.channel_axis,
                                          layer.integers.ndim)
@@ -98,7 +101,7 @@ def _multiply(layer: IntegerLayer, operands: Sequence[np.ndarray]) -> np.ndarray
     return product if layer.bias is None else product + layer.bias / layer.operands[0][1].scale
 
 
-def torch_layer(layer: IntegerLayer, module: nn.Module, operand: np.ndarray) -> np.ndarray:
+def torch_layer(layer: IntegerLayer, module: QuantLayer, operand: np.ndarray) -> np.ndarray:
     """Compute a layer as torch does, with the weight its quantizer gives.
 
     Args:
@@ -110,6 +113,7 @@ def torch_layer(layer: IntegerLayer, module: nn.Module, operand: np.ndarray) -> 
         Real values of the output, BatchNorm included where the export folded it.
     """
     match = layer.match
+    assert match.factor is not None  # it has a weight
     x = layer.operands[0][1].dequantize(operand)
     with torch.no_grad():
         weight = module.quantize_weight().detach().cpu().numpy().transpose(match.axes)
@@ -160,7 +164,9 @@ def _compare_layer(layer: IntegerLayer, model: nn.Module,
     reference = np.abs(got - integer_layer(layer, operands)) / step
     by_torch = np.zeros(1)
     if layer.integers is not None:
-        real = torch_layer(layer, model.get_submodule(layer.match.layer.name), operands[0])
+        module = model.get_submodule(layer.match.layer.name)
+        assert isinstance(module, QuantLayer)  # it has grids
+        real = torch_layer(layer, module, operands[0])
         by_torch = np.abs(got - (real if layer.grid is None else layer.grid.quantize(real))) / step
     return float(reference.max()), float(by_torch.max()), float((reference > 1e-3).mean())
 

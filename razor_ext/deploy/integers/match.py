@@ -82,6 +82,7 @@ def match_layers(model: onnx.ModelProto, layers: Sequence[LayerGrids]) -> list[M
 def _match(node: onnx.NodeProto, layer: LayerGrids,
            stored: dict[str, np.ndarray]) -> MatchedLayer | None:
     weight = layer.weight
+    assert weight is not None  # products of two activations are matched in order
     for position in (1, 0):
         name = node.input[position]
         if name not in stored or stored[name].ndim != weight.ndim:

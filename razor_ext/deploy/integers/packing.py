@@ -91,7 +91,7 @@ def pack_int4(model: onnx.ModelProto) -> Packed:
                   helper.make_node('Mul', [wide, times], [f'{wide}x']),
                   helper.make_node('Cast', [f'{wide}x'], [item.name], to=TensorProto.INT8)]
         if all(other.name != times for other in kept):
-            kept.append(numpy_helper.from_array(np.int32(factor), times))
+            kept.append(numpy_helper.from_array(np.asarray(factor, np.int32), times))
     if not names:
         raise DeployError(f'no weight of at least {SMALLEST} elements has 4 bits or fewer: there '
                           'is nothing for --pack-int4')

@@ -50,8 +50,8 @@ def leave_pools_float(model: onnx.ModelProto, plan: Plan) -> set[str]:
     for node in model.graph.node:
         if node.op_type != 'GlobalAveragePool':
             continue
-        grids = [plan.own.get(node.input[0]), plan.own.get(node.output[0])]
-        if None not in grids and grids[0].scale >= 256 * grids[1].scale:
+        before, after = plan.own.get(node.input[0]), plan.own.get(node.output[0])
+        if before is not None and after is not None and before.scale >= 256 * after.scale:
             del plan.own[node.output[0]]
             floating.add(node.output[0])
     return floating
@@ -100,6 +100,7 @@ def trim_silu(model: onnx.ModelProto, plan: Plan) -> None:
         output = plan.own.get(product.output[0])
         if set(product.input) != {name, gate.output[0]} or output is None:
             continue
+        assert grid is not None  # the plan is settled
         low = (grid.low - grid.zero_point) * grid.scale
         high = (grid.high - grid.zero_point) * grid.scale
         plan.own[name] = Grid.of_range(max(low, silu_floor(output.scale / 2)), high)

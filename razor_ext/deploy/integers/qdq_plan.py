@@ -92,8 +92,11 @@ def plan_grids(model: onnx.ModelProto, matches: Sequence[MatchedLayer]) -> Plan:
     finest = {name: min((grid for grid in grids if grid.is_integer), default=None,
                         key=lambda grid: grid.scale) for name, grids in wanted.items()}
     # Training has put only the layers' own inputs on their grids, not what a residual adds.
-    plan.preferred = {name: finest.pop(name) for name, grids in wanted.items()
-                      if finest[name] is not None and len(users[name]) > len(grids)}
+    for name, grids in wanted.items():
+        grid = finest[name]
+        if grid is not None and len(users[name]) > len(grids):
+            plan.preferred[name] = grid
+            del finest[name]
     outputs = {value.name for value in model.graph.output}
     for node in model.graph.node:
         name = node.output[0]

@@ -128,11 +128,11 @@ class QdqWriter:
             value = self._alias.get(node.input[position], node.input[position])
             operands.append((names[self._on_grid.get((value, grid), value)], grid))
         weight = self.weights.get(node.output[0])
-        grid = self.plan.own.get(node.output[0])
+        own = self.plan.own.get(node.output[0])
         return IntegerLayer(
             match, tuple(operands),
             stored_weight=None if weight is None else names[f'{node.output[0]}/weight'],
             integers=None if weight is None else weight.integers,
             scale=None if weight is None else weight.scale,
             bias=self._stored[node.input[2]] if len(node.input) > 2 else None,
-            output=node.output[0] if grid is None else names[node.output[0]], grid=grid)
+            output=node.output[0] if own is None else names[node.output[0]], grid=own)

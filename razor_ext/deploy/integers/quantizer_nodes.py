@@ -1,6 +1,8 @@
 """Nodes that quantize and dequantize, and the constants they read."""
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
@@ -76,7 +78,7 @@ class QuantizerNodes:
         return f'{stored}_float'
 
     def _dequantize(self, stored: str, scale: str, zero: str, output: str, container: str | type,
-                    **options: int) -> None:
+                    **options: Any) -> None:
         self.nodes.append(helper.make_node('DequantizeLinear', [stored, scale, zero], [output],
                                            domain=self._domain(container), **options))
 

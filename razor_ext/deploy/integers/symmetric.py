@@ -6,6 +6,7 @@ what lies between layers (NVIDIA, "Working with Quantized Types", explicit quant
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -89,10 +90,12 @@ class _Pairs:
     def quantize(self, node: onnx.NodeProto, match: MatchedLayer) -> None:
         """Redirect the inputs of a node to their pairs."""
         for position, grid in zip(match.operands, match.layer.inputs):
+            assert grid is not None  # or the layer would be refused
             key = (node.input[position], grid.scale)
             if key not in self._done:
                 name = f'{node.input[position]}/int8_{len(self._done)}'
-                self._done[key] = self._pair(node.input[position], name, np.float32(grid.scale))
+                self._done[key] = self._pair(node.input[position], name,
+                                             np.asarray(grid.scale, np.float32))
             node.input[position] = self._done[key]
         if match.layer.integers is not None:
             weight = FoldedWeight.of(match)
@@ -107,7 +110,7 @@ class _Pairs:
         steps, zero = f'{name}/scale', f'{name}/zero'
         self._store(steps, np.asarray(scale, np.float32))
         self._store(zero, np.zeros(np.shape(scale), np.int8))
-        options = {} if axis is None else {'axis': axis}
+        options: dict[str, Any] = {} if axis is None else {'axis': axis}
         self.nodes.append(helper.make_node('QuantizeLinear', [value, steps, zero],
                                            [f'{name}/quantized'], **options))
         self.nodes.append(helper.make_node('DequantizeLinear', [f'{name}/quantized', steps, zero],

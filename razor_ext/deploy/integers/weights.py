@@ -29,11 +29,12 @@ class FoldedWeight:
     @classmethod
     def of(cls, match: MatchedLayer) -> FoldedWeight:
         """Fold what the torch weight was multiplied by into the steps of its integers."""
-        factor = match.factor
+        factor, integers, step = match.factor, match.layer.integers, match.layer.step
+        assert factor is not None and integers is not None and step is not None  # on a grid
         if np.abs(factor - 1).max() < 1e-5:
             factor = np.ones(1)
-        integers = match.layer.integers.transpose(match.axes)
-        step = match.layer.step.reshape(-1).astype(np.float64)
+        integers = integers.transpose(match.axes)
+        step = step.reshape(-1).astype(np.float64)
         scale = np.abs(factor) * step
         scale = np.where(scale > 0, scale, step)  # a factor of 0 leaves nothing but zeros
         signs = along_axis(np.sign(factor).astype(np.int64), match.channel_axis, integers.ndim)
@@ -67,8 +68,10 @@ def refuse_wide_bias(match: MatchedLayer, stored: Mapping[str, np.ndarray]) -> M
     bias = match.node.input[2] if len(match.node.input) > 2 else ''
     if not bias or match.layer.refused:
         return match
+    grid = match.layer.inputs[0]
+    assert grid is not None  # or it would be refused
     with np.errstate(over='ignore'):
-        units = np.abs(stored[bias] / (FoldedWeight.of(match).scale * match.layer.inputs[0].scale))
+        units = np.abs(stored[bias] / (FoldedWeight.of(match).scale * grid.scale))
     if units.max() < 2 ** 31 - 1:
         return match
     layer = replace(match.layer, refused='a bias is beyond int32 in steps of input times weight')

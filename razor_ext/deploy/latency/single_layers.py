@@ -1,6 +1,8 @@
 """Measured time of one layer as a network of its own."""
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -16,8 +18,9 @@ def layer_model(shape: LayerShape, bits: int) -> onnx.ModelProto:
     weight = generator.integers(-127, 128, (shape.outputs, shape.inputs // shape.groups,
                                             *shape.kernel))
     pads = [side // 2 for side in shape.kernel] * 2
-    options = {'kernel_shape': list(shape.kernel), 'strides': list(shape.stride), 'pads': pads,
-               'group': shape.groups}
+    options: dict[str, Any] = {'kernel_shape': list(shape.kernel), 'pads': pads,
+                               'strides': list(shape.stride), 'group': shape.groups}
+    tensors: dict[str, np.ndarray | np.generic]
     if bits > 8:
         kind, tensors = TensorProto.FLOAT, {'w': weight.astype(np.float32) / 127}
         nodes = [helper.make_node('Conv', ['x', 'w'], ['y'], **options)]

@@ -99,6 +99,7 @@ def measure_kinds(shapes: Iterable[LayerShape], table: LatencyTable, bits: Seque
     for shape in shapes:
         kinds.setdefault(shape.kind, []).append(shape)
     entries = []
+    times: list[float] | list[list[float]]
     for kind, layers in kinds.items():
         inputs, outputs = (_steps(max(getattr(layer, side) for layer in layers), shares)
                            for side in ('inputs', 'outputs'))

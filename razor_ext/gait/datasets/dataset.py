@@ -4,6 +4,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.dataset import BaseDataset
@@ -34,7 +35,7 @@ class GaitDataset(BaseDataset):
         **kwargs: See :class:`mmengine.dataset.BaseDataset`.
     """
 
-    METAINFO = {'dataset_name': 'gait', 'conditions': None, 'views': None}
+    METAINFO: dict[str, Any] = {'dataset_name': 'gait', 'conditions': None, 'views': None}
 
     def __init__(self, ann_file: str, split: str = 'train', data_root: str = '',
                  data_prefix: dict | None = None, missing: str = 'warn',

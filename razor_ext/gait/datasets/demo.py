@@ -107,8 +107,9 @@ class GaitDemoDataset(GaitDataset):
     def __init__(self, data_root: str, num_train: int = 32, num_test: int = 24,
                  views: Sequence[str] = VIEWS, frames: tuple[int, int] = (20, 28), seed: int = 0,
                  **kwargs) -> None:
+        shortest, longest = frames
         self.render = partial(render_demo, data_root, num_train, num_test, tuple(views),
-                              tuple(frames), seed)
+                              (shortest, longest), seed)
         super().__init__(ann_file=PARTITION, data_root=data_root,
                          data_prefix={'path': SILHOUETTES},
                          metainfo={'views': list(views)}, **kwargs)

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -90,7 +90,9 @@ def write_store(root: str | Path, sequences: Iterable[tuple[SequenceKey, np.ndar
     root.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f'.{root.name}.', dir=root.parent))
     try:
-        index, size, total = [], None, 0
+        index: list[list[Any]] = []
+        size: tuple[int, ...] = ()
+        total = 0
         with open(scratch / FRAMES, 'wb') as file:
             for key, frames in sequences:
                 size = size or frames.shape[1:]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from torch import nn
 
 from razor_ext.engine.errors import DeployError
 from razor_ext.gait.models.data_preprocessor import packed_lengths
+from razor_ext.gait.models.recognizer import GaitRecognizer
 from razor_ext.registry import MODELS
 
 TASK = 'GaitRecognition'
@@ -95,10 +97,13 @@ class GaitRecognition(BaseTask):
                             data_preprocessor_updater: Callable | None = None,
                             **kwargs) -> nn.Module:
         """Wrap backend files."""
+        if model_files is None:
+            raise DeployError('a gait model is deployed from the files of a backend: give them as '
+                              'model_files')
         return GaitBackendModel(model_files, self.deploy_cfg, self.device,
                                 self.model_cfg.model.data_preprocessor).eval().to(self.device)
 
-    def prepare_reference(self, model: nn.Module) -> None:
+    def prepare_reference(self, model: GaitRecognizer) -> None:
         """Make ``mode='tensor'`` give what is deployed: the embedding."""
         model.tensor_output = 'embedding'
 
@@ -119,8 +124,9 @@ class GaitRecognition(BaseTask):
             DeployError: If it is no such sequence.
         """
         steps = list(self.model_cfg.test_dataloader.dataset.pipeline)
-        sample = {'store': None, 'path': str(imgs) if isinstance(imgs, str) else 'array',
-                  'subject': '', 'condition': '', 'view': '', 'label': 0, 'sample_idx': 0}
+        sample: dict[str, Any] = {
+            'store': None, 'path': str(imgs) if isinstance(imgs, str) else 'array',
+            'subject': '', 'condition': '', 'view': '', 'label': 0, 'sample_idx': 0}
         if isinstance(imgs, str) and Path(imgs).suffix == '.npy':
             imgs = np.load(imgs, allow_pickle=False)
         if isinstance(imgs, np.ndarray):
@@ -130,7 +136,8 @@ class GaitRecognition(BaseTask):
             sample['frames'] = imgs
             steps = [step for step in steps if step['type'] != 'LoadSilhouettes']
         packed = Compose(steps)(sample)
-        batch = {'inputs': [packed['inputs']], 'data_samples': [packed['data_samples']]}
+        batch: dict[str, Any] = {'inputs': [packed['inputs']],
+                                 'data_samples': [packed['data_samples']]}
         if data_preprocessor is not None:
             batch = data_preprocessor(batch, False)
         return batch, batch['inputs']

@@ -36,7 +36,7 @@ class EmbeddingSet:
         order = [first[k] for k in sorted(first)]
         c, p = results[order[0]]['embedding'].shape
         embeddings = torch.empty(p, len(order), c)
-        names = {k: [] for k in ('subject', 'condition', 'view')}
+        names: dict[str, list[str]] = {k: [] for k in ('subject', 'condition', 'view')}
         for row, i in enumerate(order):
             embeddings[:, row] = results[i].pop('embedding').T
             for key, values in names.items():

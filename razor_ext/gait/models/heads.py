@@ -47,10 +47,11 @@ class GaitHead(BaseModule):
         self.classifier = None
         self.num_classes = None
 
-    def _require_classifier(self) -> None:
+    def _require_classifier(self) -> nn.Module:
         if self.classifier is None:
             raise RuntimeError(f'{type(self).__name__} was built without num_classes (or switched '
                                'to deploy) and has no logits; set num_classes to train it')
+        return self.classifier
 
     def loss(self, x: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return the losses of part features ``[n, c, p]`` with labels ``[n]``."""
@@ -86,10 +87,11 @@ class PartBNNeckHead(GaitHead):
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Return cosines ``[n, classes, p]``."""
-        self._require_classifier()
+        classifier = self._require_classifier()
+        assert self.bn is not None  # made with the classifier
         # channel-major: entry c * num_parts + p of the BatchNorm
         x = self.bn(embedding.flatten(1)).unflatten(1, (-1, self.num_parts))
-        return self.classifier(F.normalize(x, dim=1))
+        return classifier(F.normalize(x, dim=1))
 
     def switch_to_deploy(self) -> None:
         """Drop the neck and the classifier."""
@@ -113,5 +115,4 @@ class PartBNHead(GaitHead):
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Return logits ``[n, classes, p]``."""
-        self._require_classifier()
-        return self.classifier(embedding)
+        return self._require_classifier()(embedding)

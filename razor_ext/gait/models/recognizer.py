@@ -75,12 +75,16 @@ class GaitRecognizer(BaseModel):
         if mode == 'tensor':
             return embedding if self.tensor_output == 'embedding' else self.head.classify(embedding)
         if mode == 'predict':
+            if data_samples is None:
+                raise ValueError("mode='predict' needs data_samples, one for each sequence")
             for sample, e in zip(data_samples, embedding):
                 sample.set_field(e, 'embedding')
             return data_samples
         raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', not {mode!r}")
 
-    def _labels(self, data_samples: list[GaitDataSample], device: torch.device) -> Tensor:
+    def _labels(self, data_samples: list[GaitDataSample] | None, device: torch.device) -> Tensor:
+        if data_samples is None:
+            raise ValueError("mode='loss' needs data_samples, one for each sequence")
         labels = torch.stack([sample.gt_label for sample in data_samples]).to(device)
         classes = self.head.num_classes
         if classes is not None and int(labels.max()) >= classes:

@@ -35,10 +35,9 @@ def convolution(flow: Flow, op: Op) -> Value:
         out = flow.meet(out, bias.dims[0])
         zero = zero and bias.zero[0]
     positions = x.shape[2:] if transposed else op.shape[2:]
-    leaf = weight.origin and weight.origin.dims[producer] is not None
     flow.count([(op.shape[0], x.dims[0]), (op.shape[1], out), per_output,
                 (math.prod(positions) * math.prod(weight.shape[2:]), None)],
-               (weight.origin.leaf, weight.origin.dims[producer]) if leaf else None)
+               weight.leaf_dim(producer))
     dims = [x.dims[0], out] + [None] * (len(op.shape) - 2)
     return Value(op.shape, dims, [bias is None and x.zero[0], zero] + [False] * (len(dims) - 2))
 

@@ -51,9 +51,8 @@ def zero_flags(value: Value, shape: Sequence[int]) -> list[bool]:
 
 def common_origin(values: Sequence[Value], shape: Sequence[int]) -> Origin | None:
     """The leaf that all operands come from, as a weight divided by its own norm does."""
-    if not values or any(value.origin is None for value in values):
-        return None
-    if len({value.origin.leaf for value in values}) != 1:
+    leaves = {None if value.origin is None else value.origin.leaf for value in values}
+    if len(leaves) != 1 or None in leaves:
         return None
     for value in values:
         if value.shape == tuple(shape):

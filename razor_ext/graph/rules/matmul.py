@@ -12,10 +12,7 @@ def product(flow: Flow, x: Value, w: Value, shape: tuple[int, ...]) -> Value:
     dims = [flow.meet(x.dims[i], w.dims[i]) for i in range(rank - 2)]
     zero = [x.zero[i] or w.zero[i] for i in range(rank - 2)]
     sizes = list(zip(shape, [*dims, x.dims[-2], w.dims[-1]]))
-    origin = w.origin
-    leaf = origin is not None and origin.dims[-1] is not None
-    flow.count([*sizes, (x.shape[-1], x.dims[-1])],
-               (origin.leaf, origin.dims[-1]) if leaf else None)
+    flow.count([*sizes, (x.shape[-1], x.dims[-1])], w.leaf_dim(-1))
     return Value(shape, [*dims, x.dims[-2], w.dims[-1]], [*zero, x.zero[-2], w.zero[-1]])
 
 
@@ -70,9 +67,7 @@ def dot(flow: Flow, op: Op) -> Value:
 def linear(flow: Flow, op: Op) -> Value:
     x, weight, bias = op['input'], op['weight'], op.get('bias')
     flow.contract(x, len(x.shape) - 1, weight, 1)
-    origin = weight.origin
-    leaf = origin is not None and origin.dims[0] is not None
     flow.count([*zip(x.shape[:-1], x.dims[:-1]), (weight.shape[0], weight.dims[0]),
-                (weight.shape[1], weight.dims[1])], (origin.leaf, origin.dims[0]) if leaf else None)
+                (weight.shape[1], weight.dims[1])], weight.leaf_dim(0))
     result = Value(op.shape, [*x.dims[:-1], weight.dims[0]], [*x.zero[:-1], weight.zero[0]])
     return result if bias is None else add_bias(flow, result, bias)

@@ -35,24 +35,24 @@ def mean(flow: Flow, op: Op) -> Value:
 
 
 @rule('prod', 'all', 'any', 'argmax', 'argmin', 'logsumexp', 'count_nonzero', 'nansum', 'median')
-def not_zero_keeping(flow: Flow, op: Op) -> Value:
+def not_zero_keeping(flow: Flow, op: Op) -> Value | list[Value]:
     result = reduce(flow, op, op.get('dim'), op.get('keepdim', False), exact=False)
     result.zero = [False] * len(result.shape)
     if len(op.shapes) > 1:
-        return [result, *(Value(shape, result.dims) for shape in op.shapes[1:])]
+        return [result, *(Value(shape, result.dims) for shape in op.tensor_shapes[1:])]
     return result
 
 
 @rule('var', 'std', 'var_mean', 'std_mean')
 def variance(flow: Flow, op: Op) -> list[Value | None]:
     result = reduce(flow, op, op.get('dim'), op.get('keepdim', False), exact=False)
-    return [Value(shape, result.dims, result.zero) for shape in op.shapes]
+    return [Value(shape, result.dims, result.zero) for shape in op.tensor_shapes]
 
 
 @rule('max', 'min')
 def maximum(flow: Flow, op: Op) -> list[Value | None]:
     result = reduce(flow, op, op.get('dim'), op.get('keepdim', False), exact=False)
-    return [result, *(Value(shape, result.dims) for shape in op.shapes[1:])]
+    return [result, *(Value(shape, result.dims) for shape in op.tensor_shapes[1:])]
 
 
 @rule('linalg_vector_norm', 'norm')
@@ -88,7 +88,7 @@ def order(flow: Flow, op: Op) -> list[Value | None]:
     dims = list(x.dims)
     dims[k] = None
     return [Value(shape, dims if len(shape) == len(dims) else dims[:k] + dims[k + 1:])
-            for shape in op.shapes]
+            for shape in op.tensor_shapes]
 
 
 def windows(flow: Flow, op: Op, rank: int) -> list[Value | None]:

@@ -1,20 +1,22 @@
 """The table of rules."""
 from __future__ import annotations
 
-from typing import Callable, Union
+from collections.abc import Sequence
+from typing import Callable, TypeVar, Union
 
 from ..flow import Flow, Op, Value
 
-Result = Union[Value, 'list[Value | None]']
+Result = Union[Value, Sequence[Union[Value, None]]]
 Rule = Callable[[Flow, Op], Result]
+RuleT = TypeVar('RuleT', bound=Rule)
 
 RULES: dict[str, Rule] = {}
 
 
-def rule(*names: str) -> Callable[[Rule], Rule]:
+def rule(*names: str) -> Callable[[RuleT], RuleT]:
     """Register a rule for ATen operators, by name without namespace and overload."""
 
-    def register(function: Rule) -> Rule:
+    def register(function: RuleT) -> RuleT:
         for name in names:
             if name in RULES:
                 raise KeyError(f'operator {name} has a rule already')

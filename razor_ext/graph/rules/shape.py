@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..flow import Flow, Op, Origin, Value
+from ..ids import Axis
 from .registry import normal, rule
 
 
@@ -119,7 +120,7 @@ def stack(flow: Flow, op: Op) -> Value:
 def split(flow: Flow, op: Op) -> list[Value]:
     x, k = op['self'], normal(op['dim'], len(op['self'].shape))
     outputs, start = [], 0
-    for shape in op.shapes:
+    for shape in op.tensor_shapes:
         dims = list(x.dims)
         dims[k] = flow.part(dims[k], start, start + shape[k])
         outputs.append(Value(shape, dims, x.zero))
@@ -150,7 +151,8 @@ def slice_scatter(flow: Flow, op: Op) -> Value:
     """`self` with the slice replaced by `src`; what is replaced has the ids of `src`."""
     x, src, k = op['self'], op['src'], normal(op['dim'], len(op.shape))
     start, stop = bounds(op, x.shape[k])
-    dims, zero = [], []
+    dims: list[Axis | None] = []
+    zero: list[bool] = []
     for i in range(len(op.shape)):
         if i == k and op['step'] != 1:
             flow.freeze(x.dims[i], 'write to a slice with a step')

@@ -71,6 +71,7 @@ def _move(flow: Flow, x: Value, keep: int, left: list[int], shape: tuple[int, ..
           right: list[int], dims: list, zero: list[bool]) -> None:
     """Move channel dimension `keep` of the run `left` into the run `right`."""
     axis, ids = x.dims[keep], flow.ids
+    assert axis is not None  # it is live
     wide = [j for j in right if shape[j] > 1]
     if len(wide) == 1 and shape[wide[0]] == axis.size:
         dims[wide[0]], zero[wide[0]] = axis, x.zero[keep]
