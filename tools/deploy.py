@@ -38,6 +38,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--parity-threshold', type=float, default=1e-4, metavar='ERROR',
                         help='largest difference allowed, absolute up to outputs of size 1 and '
                         'relative above (default: 1e-4)')
+    parser.add_argument('--integer-threshold', type=float, default=0.35, metavar='ERROR',
+                        help='largest difference of an output of the integers to fake '
+                        'quantization, relative L2 over the calibration inputs (default: 0.35)')
     parser.add_argument('--rounds', type=int, default=30,
                         help='runs of the latency measurement, 0 for none (default: 30)')
     parser.add_argument('--quant', metavar='QUANT_JSON',
@@ -112,10 +115,11 @@ def main() -> None:
         options = DeployOptions(
             test_images=args.test_img, work_dir=args.work_dir, device=args.device,
             dump_info=args.dump_info, show=args.show, parity_threshold=args.parity_threshold,
-            rounds=args.rounds, quant=args.quant or quant, pack_int4=args.pack_int4,
-            calibration_images=args.calib_img,
-            calibration_config=args.calib_dataset_cfg, parent=args.parent, test=args.test,
-            compare_static=args.compare_static, force=args.force, onnx_only=args.onnx_only)
+            integer_threshold=args.integer_threshold, rounds=args.rounds,
+            quant=args.quant or quant, pack_int4=args.pack_int4,
+            calibration_images=args.calib_img, calibration_config=args.calib_dataset_cfg,
+            parent=args.parent, test=args.test, compare_static=args.compare_static,
+            force=args.force, onnx_only=args.onnx_only)
         deploy(deploy_cfg, model_cfg, checkpoint, args.img, options)
     except (AuditError, DeployError, GraphError, ParityError, QuantFileError, SubnetError,
             UnprunedError, UnreadKeyError) as error:

@@ -49,7 +49,7 @@ def collect_figures(source: Source, result: Result, options: DeployOptions) -> d
         'error_to_float': {
             name: as_dicts(check_parity(reference, path, source.inputs, result.run))
             for name, path in files.items() if result.quantized and name in ('onnx', 'static')},
-        'quantization': describe_quantization(result.quantized, batch),
+        'quantization': describe_quantization(result.quantized, batch, options),
         'accuracy': measure_accuracy(source, result) if options.test else {},
         'latency': measure(files, batch, options.rounds) if conversion.backend.timed else {},
         'environment': describe_environment()}
@@ -60,11 +60,13 @@ def as_dicts(parities: Sequence[OutputParity]) -> list[dict]:
     return [parity.as_dict() for parity in parities]
 
 
-def describe_quantization(quantized: QuantizedExport | None, batch: torch.Tensor) -> Mapping | None:
+def describe_quantization(quantized: QuantizedExport | None, batch: torch.Tensor,
+                          options: DeployOptions) -> Mapping | None:
     """Figures of a graph of integers, bit operations included."""
     if quantized is None:
         return None
-    return {**quantized.as_dict(), **bit_operations(quantized.reference, batch)}
+    return {**quantized.as_dict(), 'integer_threshold': options.integer_threshold,
+            **bit_operations(quantized.reference, batch)}
 
 
 def measure_accuracy(source: Source, result: Result) -> dict[str, dict[str, float]]:

@@ -19,6 +19,8 @@ class DeployOptions:
         draw: Also draw the prediction on the first test image.
         show: Show that drawing in a window.
         parity_threshold: Largest error allowed in float, see :attr:`OutputParity.error`.
+        integer_threshold: Largest relative L2 error of an output of a graph of integers to fake
+            quantization, over the calibration inputs.
         rounds: Turns of the latency measurement; 0 leaves it out.
         quant: quant.json of the run, to deploy integers.
         pack_int4: Store weights of four bits and fewer two to a byte.
@@ -38,6 +40,7 @@ class DeployOptions:
     draw: bool = True
     show: bool = False
     parity_threshold: float = 1e-4
+    integer_threshold: float = 0.35
     rounds: int = 30
     quant: str | None = None
     pack_int4: bool = False
@@ -52,6 +55,8 @@ class DeployOptions:
     def __post_init__(self) -> None:
         if self.parity_threshold <= 0:
             raise DeployError(f'parity threshold must be positive, got {self.parity_threshold}')
+        if self.integer_threshold <= 0:
+            raise DeployError(f'integer threshold must be positive, got {self.integer_threshold}')
         if self.rounds < 0:
             raise DeployError(f'latency rounds must not be negative, got {self.rounds}')
         if not self.quant and (self.compare_static or self.pack_int4):

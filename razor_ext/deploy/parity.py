@@ -1,6 +1,7 @@
 """Agreement of an exported model with the torch model it came from."""
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,12 +26,14 @@ class OutputParity:
         max_abs: Largest absolute difference.
         max_rel: `max_abs` over the largest absolute value of the reference.
         scale: Largest absolute value of the reference.
+        relative_l2: Norm of the difference over the norm of the reference, over all inputs.
     """
 
     name: str
     max_abs: float
     max_rel: float
     scale: float
+    relative_l2: float = 0.0
 
     @property
     def error(self) -> float:
@@ -58,6 +61,7 @@ def compare(names: Sequence[str], reference: Sequence[Sequence[np.ndarray]],
         ParityError: If number or shape of the outputs differ, or a value is not finite.
     """
     largest = {name: [0.0, 0.0] for name in names}
+    squares = {name: [0.0, 0.0] for name in names}
     for wanted, got in zip(reference, exported):
         if len(wanted) != len(names) or len(got) != len(names):
             raise ParityError(f'the exported graph has outputs {list(names)}, torch returned '
@@ -66,13 +70,17 @@ def compare(names: Sequence[str], reference: Sequence[Sequence[np.ndarray]],
             if left.shape != right.shape:
                 raise ParityError(f'output {name!r} is {right.shape} in the exported graph and '
                                   f'{left.shape} in torch')
-            difference = float(np.abs(left.astype(np.float64) - right).max())
+            left = left.astype(np.float64)
+            difference = float(np.abs(left - right).max())
             if not np.isfinite(difference):
                 raise ParityError(f'output {name!r} holds values that are not finite')
             largest[name][0] = max(largest[name][0], difference)
             largest[name][1] = max(largest[name][1], float(np.abs(left).max()))
-    return [OutputParity(name, absolute, absolute / scale if scale else absolute, scale)
-            for name, (absolute, scale) in largest.items()]
+            squares[name][0] += float(np.square(left - right).sum())
+            squares[name][1] += float(np.square(left).sum())
+    return [OutputParity(name, absolute, absolute / scale if scale else absolute, scale,
+                         math.sqrt(error / (size or 1.0)))
+            for (name, (absolute, scale)), (error, size) in zip(largest.items(), squares.values())]
 
 
 def flatten_outputs(outputs: object) -> list[np.ndarray]:
@@ -130,3 +138,27 @@ def require(parities: Sequence[OutputParity], threshold: float) -> None:
             f'output {worst.name!r} of the exported model differs from torch by '
             f'{worst.max_abs:.3g} (largest value {worst.scale:.3g}), more than '
             f'--parity-threshold {threshold:g} allows; nothing was written')
+
+
+def require_integers(parities: Sequence[OutputParity], threshold: float) -> None:
+    """Raise unless every output of a graph of integers follows fake quantization.
+
+    Layers agree to one step each; what adds up over them are the grids of the tensors in between,
+    which training did not see.
+
+    Args:
+        parities: Agreement over the calibration inputs.
+        threshold: Largest relative L2 error allowed.
+
+    Raises:
+        ParityError: Naming the worst output.
+    """
+    worst = max(parities, key=lambda parity: parity.relative_l2)
+    if worst.relative_l2 > threshold:
+        raise ParityError(
+            f'output {worst.name!r} of the integers differs from fake quantization by '
+            f'{worst.relative_l2:.3g} of its norm over the calibration inputs, more than '
+            f'--integer-threshold {threshold:g} allows: the grids of tensors between layers add '
+            'up to it. Give more calibration inputs (--calib-img, --calib-dataset-cfg), train '
+            'longer or with more bits for activations, or accept the file by a higher '
+            '--integer-threshold; nothing was written')

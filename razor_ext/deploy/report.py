@@ -55,6 +55,8 @@ def _add_quantization(table: PrettyTable, figures: Mapping, columns: int) -> Non
     for row in figures['parity_with_fake_quantization']:
         add(f'{row["name"]}: error to fake quantization',
             f'{row["max_abs"]:.1e} / {row["max_rel"]:.1e}')
+    for row in figures['parity_on_calibration']:
+        add(f'{row["name"]}: relative L2 to it, on calibration', f'{row["relative_l2"]:.1e}')
     rows = figures['integer_layers']
     on_integers = figures['operators'].get('quantized', len(rows))
     add('layers on integers / in float', f'{on_integers} / {len(figures["float_layers"])}')

@@ -24,7 +24,7 @@ from .evaluate import as_deployed
 from .integers.quantized import QuantizedExport
 from .integers.static_int8 import quantize_post_training
 from .options import DeployOptions
-from .parity import OutputParity, TorchRun, require, run_torch
+from .parity import OutputParity, TorchRun, require, require_integers, run_torch
 from .rewritten import RewrittenForward, check_export
 
 
@@ -147,7 +147,11 @@ def export(source: Source, image: str, folder: Path, threshold: float) -> Result
 
 
 def write_integers(source: Source, result: Result, options: DeployOptions) -> Result:
-    """Put the integers of quant.json into the place of the float file, which is kept beside it."""
+    """Put the integers of quant.json into the place of the float file, which is kept beside it.
+
+    Raises:
+        ParityError: If an output differs too much from fake quantization.
+    """
     if not options.quant:
         return result
     MMLogger.get_current_instance().info('writing the integers of %s', options.quant)
@@ -157,6 +161,7 @@ def write_integers(source: Source, result: Result, options: DeployOptions) -> Re
     form = source.conversion.backend.check_grids(load_quant(options.quant)).form
     quantized = form.write(files['float'], source.reference, options.quant, source.calibration,
                            source.inputs, options.pack_int4, result.run)
+    require_integers(quantized.calibrated, options.integer_threshold)
     onnx.save(quantized.model, onnx_file)
     if options.compare_static:
         files['static'] = onnx_file.with_name(f'{onnx_file.stem}_static.onnx')

@@ -132,8 +132,8 @@ def test_wrong_input_size(scene, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize('options', [{'parity_threshold': 0}, {'rounds': -1},
-                                     {'pack_int4': True}, {'compare_static': True}])
+@pytest.mark.parametrize('options', [{'parity_threshold': 0}, {'integer_threshold': 0},
+                                     {'rounds': -1}, {'pack_int4': True}, {'compare_static': True}])
 def test_wrong_options(options):
     with pytest.raises(ValueError, match='must'):
         DeployOptions(**options)

@@ -7,35 +7,22 @@ import pytest
 import torch
 
 from razor_ext.deploy.errors import ParityError
-from razor_ext.deploy.pipeline import DeployOptions, deploy
 from razor_ext.deploy.rewritten import RewrittenForward
-from razor_ext.quantization import QuantConfig, calibrate, fix_bits, quantize_model, save_quant
 
 from . import toy_classifier
-from .toy_classifier import noise, toy_configs, toy_model
+from .toy_classifier import deploy_toy, noise, save_toy, toy_configs, toy_model
 
 
 @pytest.fixture(scope='module')
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Checkpoint, quant.json and an input of the toy."""
     folder = tmp_path_factory.mktemp('toy')
-    model = toy_model()
-    torch.save({'state_dict': model.state_dict()}, folder / 'toy.pth')
-    infos = quantize_model(model, QuantConfig(weight_bits=(8, 8), activation_bits=(8, 8)))
-    calibrate(model, noise(4))
-    fix_bits(model)
-    save_quant(folder / 'quant.json', model, infos)
-    (folder / 'image').touch()
+    save_toy(folder)
     return folder
 
 
-def convert(toy: Path, work_dir: Path, **options: object) -> dict:
-    return deploy(*toy_configs(), str(toy / 'toy.pth'), str(toy / 'image'),
-                  DeployOptions(work_dir=str(work_dir), rounds=0, draw=False, **options))
-
-
 def test_probabilities_are_compared_with_probabilities(toy: Path, tmp_path: Path) -> None:
-    report = convert(toy, tmp_path, quant=str(toy / 'quant.json'))
+    report = deploy_toy(toy, tmp_path, quant=str(toy / 'quant.json'))
     assert report['compared_with'] == 'rewritten'
     (row,) = report['parity']
     assert row['name'] == 'probabilities' and row['max_abs'] < 1e-5 and row['scale'] <= 1
@@ -69,4 +56,4 @@ def test_a_file_that_agrees_with_neither_is_refused(
 
     monkeypatch.setattr(toy_classifier.ToyClassification, 'build_pytorch_model', build_other)
     with pytest.raises(ParityError, match="'probabilities' of the exported model differs"):
-        convert(toy, tmp_path)
+        deploy_toy(toy, tmp_path)

@@ -1,6 +1,8 @@
 """A classifier with a codebase of MMDeploy's kind, whose rewriter appends softmax."""
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from aenum import extend_enum
@@ -11,6 +13,9 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS, Registry
 from torch import Tensor, nn
+
+from razor_ext.deploy.pipeline import DeployOptions, deploy
+from razor_ext.quantization import QuantConfig, calibrate, fix_bits, quantize_model, save_quant
 
 TASK = 'ToyClassification'
 if TASK not in {task.value for task in Task}:
@@ -39,6 +44,25 @@ class ToyClassifier(BaseModel):
         """Logits."""
         x = torch.relu(self.body(torch.relu(self.stem(inputs)))).flatten(2).transpose(1, 2)
         return 20 * self.head(torch.relu(self.mlp(x)).mean(1))
+
+
+@MODELS.register_module()
+class ToyDifference(ToyClassifier):
+    """Its logits hang on the small difference of two large tensors, which no layer reads."""
+
+    def __init__(self, data_preprocessor: dict | None = None) -> None:
+        super().__init__(data_preprocessor)
+        self.twin = nn.Conv2d(3, 8, 3, 2, 1)
+        with torch.no_grad():
+            self.twin.weight.mul_(0.01).sub_(self.stem.weight)
+            for layer in (self.stem, self.twin, self.body, self.mlp, self.head):
+                layer.bias.zero_()
+
+    def forward(self, inputs: Tensor, data_samples: list | None = None,
+                mode: str = 'tensor') -> Tensor:
+        """Logits."""
+        x = self.body(self.stem(inputs) + self.twin(inputs)).flatten(2).transpose(1, 2)
+        return self.head(self.mlp(x)).flatten(1)
 
 
 @FUNCTION_REWRITER.register_rewriter('tests.deploy.toy_classifier.ToyClassifier.forward')
@@ -96,16 +120,34 @@ class ToyClassification(BaseTask):
         raise NotImplementedError(partition_type)
 
 
-def toy_configs() -> tuple[Config, Config]:
+def toy_configs(kind: type[BaseModel] = ToyClassifier) -> tuple[Config, Config]:
     """Deploy config and model config."""
-    model = dict(type='ToyClassifier', data_preprocessor=dict(type='BaseDataPreprocessor'))
+    model = dict(type=kind.__name__, data_preprocessor=dict(type='BaseDataPreprocessor'))
     return Config(DEPLOY_CFG), Config(dict(default_scope='mmengine', model=model))
 
 
-def toy_model() -> ToyClassifier:
+def toy_model(kind: type[BaseModel] = ToyClassifier) -> BaseModel:
     """The model with random weights, in eval mode."""
     torch.manual_seed(0)
-    return ToyClassifier().eval()
+    return kind().eval()
+
+
+def save_toy(folder: Path, kind: type[BaseModel] = ToyClassifier) -> None:
+    """Write its checkpoint, quant.json and an input."""
+    model = toy_model(kind)
+    torch.save({'state_dict': model.state_dict()}, folder / 'toy.pth')
+    infos = quantize_model(model, QuantConfig(weight_bits=(8, 8), activation_bits=(8, 8)))
+    calibrate(model, noise(4))
+    fix_bits(model)
+    save_quant(folder / 'quant.json', model, infos)
+    (folder / 'image').touch()
+
+
+def deploy_toy(folder: Path, work_dir: Path, kind: type[BaseModel] = ToyClassifier,
+               **options: object) -> dict:
+    """Deploy what :func:`save_toy` wrote; returns the report."""
+    return deploy(*toy_configs(kind), str(folder / 'toy.pth'), str(folder / 'image'),
+                  DeployOptions(work_dir=str(work_dir), rounds=0, draw=False, **options))
 
 
 def noise(count: int) -> list[Tensor]:

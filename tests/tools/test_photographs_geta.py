@@ -93,7 +93,9 @@ def test_prune_finetune_test_deploy(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     _run(sys.executable, 'tools/deploy.py',
          'configs/deploy/pose_simcc_onnxruntime_static-256x192.py',
          tmp_path / 'finetune' / 'compressed', photographs[0], '--test-img', *photographs,
-         '--work-dir', tmp_path / 'deployed', '--rounds', 0)
+         '--work-dir', tmp_path / 'deployed', '--rounds', 0,
+         # Weights that are nearly random amplify the rounding between layers.
+         '--integer-threshold', 2)
     report = json.loads((tmp_path / 'deployed' / 'report.json').read_text())
     assert {parity['name'] for parity in report['parity']} == {'simcc_x', 'simcc_y'}
     assert all(parity['max_abs'] <= 1e-4 for parity in report['parity'])

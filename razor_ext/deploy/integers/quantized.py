@@ -38,7 +38,8 @@ class QuantizedExport:
         operators: Operators ONNX Runtime runs, and how often.
         layers: Three-way parity of every integer layer.
         calibration: Calibration inputs by name.
-        outputs: Agreement of the outputs with the fake-quantized torch model.
+        outputs: Agreement of the outputs with the fake-quantized torch model, on the inputs.
+        calibrated: The same on the calibration inputs, or on the inputs if there are none.
     """
 
     model: onnx.ModelProto
@@ -50,13 +51,15 @@ class QuantizedExport:
     layers: list[LayerParity]
     calibration: list[dict[str, np.ndarray]]
     outputs: list[OutputParity]
+    calibrated: list[OutputParity]
 
     def as_dict(self) -> dict:
         """The figures, for a JSON file."""
         return {'integer_layers': [row.as_dict() for row in self.layers],
                 'float_layers': self.floating, 'packed_layers': list(self.packed),
                 'operators': self.operators,
-                'parity_with_fake_quantization': [row.as_dict() for row in self.outputs]}
+                'parity_with_fake_quantization': [row.as_dict() for row in self.outputs],
+                'parity_on_calibration': [row.as_dict() for row in self.calibrated]}
 
 
 @dataclass(frozen=True)
@@ -115,10 +118,11 @@ def quantize_export(float_file: str | os.PathLike, model: nn.Module, quant_file:
     operators = audit(exported.model, exported.integer)
     rows = compare_layers(exported, reference, [{name: batch.cpu().numpy()} for batch in inputs])
     require_layers(rows)
-    outputs = check_parity(reference, exported.model.SerializeToString(), inputs, run)
+    outputs, calibrated = (check_parity(reference, exported.model.SerializeToString(), batches, run)
+                           for batches in (inputs, calibration))
     return QuantizedExport(exported.model, exported.on_grids, reference,
                            {**floating, **exported.floating}, packed, operators, rows, feeds,
-                           outputs)
+                           outputs, calibrated)
 
 
 def quantize_symmetric(float_file: str | os.PathLike, model: nn.Module,
@@ -134,7 +138,7 @@ def quantize_symmetric(float_file: str | os.PathLike, model: nn.Module,
         float_file: Graph exported from `model`.
         model: Float torch model in eval mode, sliced and loaded; left alone.
         quant_file: quant.json of the run that made the weights.
-        calibration: Not needed: what is between layers stays float.
+        calibration: Inputs to compare the outputs on as well; what is between layers stays float.
         inputs: Inputs to compare on.
         pack: Must be False.
         run: What runs the fake-quantized torch model to compare the outputs.
@@ -156,8 +160,10 @@ def quantize_symmetric(float_file: str | os.PathLike, model: nn.Module,
     graph = insert_symmetric_qdq(onnx.load(Path(float_file)), layers)
     pairs = check_pattern(graph)
     floating.update({layer.name: layer.refused for layer in layers if layer.refused})
-    outputs = check_parity(reference, graph.SerializeToString(), inputs, run)
-    return QuantizedExport(graph, graph, reference, floating, (), pairs, [], [], outputs)
+    outputs, calibrated = (check_parity(reference, graph.SerializeToString(), batches, run)
+                           for batches in (inputs, calibration or inputs))
+    return QuantizedExport(graph, graph, reference, floating, (), pairs, [], [], outputs,
+                           calibrated)
 
 
 #: On the trained grids, zero points included, with grids for what is between layers.
