@@ -176,6 +176,9 @@ def test_errors_name_the_value():
     model = build(SMALL['gaitbase'])
     with pytest.raises(ValueError, match="'extract'"):
         model(torch.rand(1, 1, 3, 64, 44), mode='extract')
+    for mode in ('loss', 'predict'):
+        with pytest.raises(ValueError, match=f"mode='{mode}' needs data_samples"):
+            model(torch.rand(1, 1, 3, 64, 44), mode=mode)
     sample = GaitDataSample(metainfo={'path': 'a/b.pkl', 'num_frames': 3})
     sample.set_field(torch.tensor(9), 'gt_label')
     with pytest.raises(ValueError, match='num_classes=5'):

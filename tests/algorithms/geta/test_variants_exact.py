@@ -82,6 +82,13 @@ def test_bad_options_are_named(options, text):
               **options)
 
 
+def test_missing_stages_are_asked_for():
+    opt = HESSO(Net().parameters(), groups=None, plan=None)
+    for ask in (lambda: opt.stage, opt.step):
+        with pytest.raises(RuntimeError, match=r'call set_plan\(\) first'):
+            ask()
+
+
 def test_scales_have_a_learning_rate_that_schedulers_respect():
     from .toy import make
     net, scales, opt = make()

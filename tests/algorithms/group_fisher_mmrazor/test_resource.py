@@ -24,6 +24,11 @@ def algorithm() -> torch.nn.Module:
     return model
 
 
+def test_costs_are_asked_for_before_they_are_known() -> None:
+    with pytest.raises(RuntimeError, match=r'call measure_resource\(\) first'):
+        MODELS.build(group_fisher()).mutator.current_ratio()
+
+
 def _count(model: torch.nn.Module) -> dict:
     return ResourceEstimator().estimate(model, flops_params_cfg=dict(
         input_shape=(1, 3, *SIZE), input_constructor=lambda _: DEMO.get_data(model)))

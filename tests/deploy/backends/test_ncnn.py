@@ -26,6 +26,11 @@ def test_what_is_missing_is_named(name, tmp_path, monkeypatch):
         NCNN.convert(tmp_path / 'a.onnx', tmp_path, model=Net(), batch=torch.zeros(1, 3, 5, 5))
 
 
+def test_the_torch_model_is_asked_for(tmp_path):
+    with pytest.raises(DeployError, match='give model and batch'):
+        NCNN.convert(tmp_path / 'a.onnx', tmp_path)
+
+
 def test_batches_run_one_by_one(tmp_path):
     pytest.importorskip('ncnn')
     pytest.importorskip('pnnx')
