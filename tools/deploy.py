@@ -15,7 +15,7 @@ from razor_ext.deploy.errors import AuditError, DeployError, ParityError
 from razor_ext.engine import UnreadKeyError, check_config
 from razor_ext.graph import GraphError
 from razor_ext.quantization import QuantFileError
-from razor_ext.structure import SubnetError, load_compressed
+from razor_ext.structure import StructureError, load_compressed
 from razor_ext.structure.rebuild import UnprunedError
 
 
@@ -81,7 +81,7 @@ def load_model(paths: list[str], options: dict) -> tuple[Config, str, str | None
 
     Raises:
         DeployError: there are more or fewer paths, or one does not exist.
-        SubnetError: the folder cannot be read.
+        StructureError: the folder cannot be read.
         UnreadKeyError: nothing reads an option.
     """
     if len(paths) == 1:
@@ -121,7 +121,7 @@ def main() -> None:
             parent=args.parent, test=args.test, compare_static=args.compare_static,
             force=args.force, onnx_only=args.onnx_only)
         deploy(deploy_cfg, model_cfg, checkpoint, args.img, options)
-    except (AuditError, DeployError, GraphError, ParityError, QuantFileError, SubnetError,
+    except (AuditError, DeployError, GraphError, ParityError, QuantFileError, StructureError,
             UnprunedError, UnreadKeyError) as error:
         sys.exit(f'deploy: {error}')
 

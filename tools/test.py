@@ -32,7 +32,7 @@ def load(args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: config or checkpoint does not exist.
-        SubnetError: the folder cannot be read.
+        StructureError: the folder cannot be read.
         ValueError: no checkpoint is given for a config.
     """
     if args.checkpoint is not None and '://' not in args.checkpoint \

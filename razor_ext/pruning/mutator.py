@@ -32,7 +32,7 @@ class GraphMutator:
         min_ratio: share of its channels in [0, 1) that every unit keeps at least.
 
     Raises:
-        SubnetError, ValueError: an argument is out of range.
+        StructureError, ValueError: an argument is out of range.
     """
 
     def __init__(self, demo_input: Sequence[int] | Mapping | None = None, divisor: Divisor = 1,

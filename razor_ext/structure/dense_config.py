@@ -27,7 +27,7 @@ def dense_config(cfg: Config) -> Config:
 
     Raises:
         ValueError: `model` is no config, or that of no compression run.
-        SubnetError: the folder that a CompressedModel names cannot be read.
+        StructureError: the folder that a CompressedModel names cannot be read.
     """
     model, analysis, depth = cfg.get('model'), dict(cfg.get(ANALYSIS_KEY, {})), 0
     around = None

@@ -12,11 +12,11 @@ from mmengine.logging import print_log
 from razor_ext.engine.atomic import write_json
 
 
-class SubnetError(ValueError):
+class StructureError(ValueError):
     """A structure file that cannot be used: the message names the value and what to do."""
 
 
-def load_subnet(source: str | os.PathLike | Mapping) -> dict[str, int]:
+def load_structure(source: str | os.PathLike | Mapping) -> dict[str, int]:
     """Read a pruning structure.
 
     Args:
@@ -26,60 +26,60 @@ def load_subnet(source: str | os.PathLike | Mapping) -> dict[str, int]:
         Unit names and the number of channels each keeps.
 
     Raises:
-        SubnetError: the file is missing, is no JSON, or holds anything but positive integers.
+        StructureError: the file is missing, is no JSON, or holds anything but positive integers.
     """
     if isinstance(source, Mapping):
         content, place = dict(source), 'fix_subnet'
     else:
         place = str(source)
         if not Path(source).is_file():
-            raise SubnetError(
+            raise StructureError(
                 f'structure file {place!r} does not exist; a run writes fix_subnet.json into the '
                 'folder `compressed` of its work directory, point `fix_subnet` at that file')
         try:
             content = json.loads(Path(source).read_text(encoding='utf-8'))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise SubnetError(f'structure file {place!r} is not valid JSON ({error}); '
-                              'it is corrupt, write it again with a finetune run') from error
+            raise StructureError(f'structure file {place!r} is not valid JSON ({error}); '
+                                 'it is corrupt, write it again with a finetune run') from error
     if not isinstance(content, dict):
-        raise SubnetError(f'{place}: expected a mapping of unit names to channel counts, '
-                          f'got {type(content).__name__}')
+        raise StructureError(f'{place}: expected a mapping of unit names to channel counts, '
+                             f'got {type(content).__name__}')
     for name, count in content.items():
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise SubnetError(f'{place}: unit {name!r} keeps {count!r} channels; '
-                              'a positive integer is needed')
+            raise StructureError(f'{place}: unit {name!r} keeps {count!r} channels; '
+                                 'a positive integer is needed')
     return content
 
 
-def check_subnet(subnet: Mapping[str, int], num_channels: Mapping[str, int]) -> None:
+def check_structure(structure: Mapping[str, int], num_channels: Mapping[str, int]) -> None:
     """Refuse a structure that was made for another model.
 
     Args:
-        subnet: unit names and channels kept.
+        structure: unit names and channels kept.
         num_channels: the model's unit names and their channels before pruning.
 
     Raises:
-        SubnetError: a unit is unknown, or keeps more channels than it has.
+        StructureError: a unit is unknown, or keeps more channels than it has.
     """
-    for name, kept in subnet.items():
+    for name, kept in structure.items():
         if name not in num_channels:
             close = difflib.get_close_matches(name, num_channels, n=1, cutoff=0.0)
             hint = f'; the closest unit is {close[0]!r}' if close else ''
-            raise SubnetError(
+            raise StructureError(
                 f'fix_subnet names unit {name!r}, which this model does not have{hint}. '
                 'List the units with tools/get_channel_units.py; the file may belong to '
                 'another model')
         if kept > num_channels[name]:
-            raise SubnetError(f'fix_subnet keeps {kept} channels of unit {name!r}, '
-                              f'which has only {num_channels[name]}')
+            raise StructureError(f'fix_subnet keeps {kept} channels of unit {name!r}, '
+                                 f'which has only {num_channels[name]}')
 
 
-def dump_subnet(subnet: Mapping[str, int], path: str | os.PathLike) -> None:
+def dump_structure(structure: Mapping[str, int], path: str | os.PathLike) -> None:
     """Write a structure file atomically and say where.
 
     Args:
-        subnet: unit names and channels kept.
+        structure: unit names and channels kept.
         path: the file to write.
     """
-    write_json(path, dict(subnet))
-    print_log(f'pruning structure of {len(subnet)} units written to {path}', logger='current')
+    write_json(path, dict(structure))
+    print_log(f'pruning structure of {len(structure)} units written to {path}', logger='current')

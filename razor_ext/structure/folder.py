@@ -20,7 +20,7 @@ from torch import nn
 
 from razor_ext.graph import ChannelUnit
 
-from .fix_subnet import SubnetError, load_subnet
+from .fix_subnet import StructureError, load_structure
 from .unit_file import dense_hash, load_units, model_shapes
 
 #: Name of the folder in a run's work directory.
@@ -63,11 +63,11 @@ class CompressedFolder:
         """Return the config of the dense model, to be built under any default scope.
 
         Raises:
-            SubnetError: the folder has none.
+            StructureError: the folder has none.
         """
         if self.config is None:
-            raise SubnetError(f'{self.path} has no {CONFIG}, as folders written by older releases '
-                              'have none; give `architecture`, the config of the dense model')
+            raise StructureError(f'{self.path} has no {CONFIG}, as folders of older releases have '
+                                 'none; give `architecture`, the config of the dense model')
         scope = self.config.get('default_scope')
         model = self.config.model
         return model if scope is None else ConfigDict({'_scope_': scope, **model})
@@ -79,7 +79,7 @@ class CompressedFolder:
             **arguments: of `CompressedModel`.
 
         Raises:
-            SubnetError: the folder has no config.
+            StructureError: the folder has no config.
         """
         architecture, config = self.architecture(), copy.deepcopy(self.config)
         assert config is not None  # or there would be no architecture
@@ -91,13 +91,13 @@ class CompressedFolder:
         """Refuse a dense model that is not the one whose units the folder holds.
 
         Raises:
-            SubnetError: names the file and both hashes.
+            StructureError: names the file and both hashes.
         """
         if self.dense is None:
             return
         found = dense_hash(model_shapes(model), self.demo_input, self.keep)
         if found != self.dense:
-            raise SubnetError(
+            raise StructureError(
                 f'{self.path / UNITS} belongs to another model: its dense model has the hash '
                 f'{self.dense[:12]}, this {type(model).__name__} {found[:12]}. Give the '
                 '`architecture` that was pruned, or none to take that of the folder; if it is the '
@@ -109,22 +109,22 @@ def find_folder(path: str | os.PathLike) -> Path:
     """Return the compressed folder of a path: the folder itself, or that of a work directory.
 
     Raises:
-        SubnetError: there is none, or it is not whole.
+        StructureError: there is none, or it is not whole.
     """
     path = Path(path)
     if not path.is_dir():
-        raise SubnetError(f'compressed folder {str(path)!r} does not exist; give the `{FOLDER}` '
-                          'folder of a finished run, or its work directory')
+        raise StructureError(f'compressed folder {str(path)!r} does not exist; give the `{FOLDER}` '
+                             'folder of a finished run, or its work directory')
     folder = path / FOLDER if (path / FOLDER).is_dir() else path
     if (folder / STRUCTURE).is_file():
         return folder
     if folder != path or (folder / WEIGHTS).is_file() or (folder / STAGING).is_dir():
-        raise SubnetError(f'{folder} has no {STRUCTURE}: its writing was interrupted; write it '
-                          'again by tools/extract_compressed.py (files that were there before '
-                          f'may be in {folder / STAGING / "before"})')
-    raise SubnetError(f'{path} is no compressed folder: neither it nor {path / FOLDER} has '
-                      f'{STRUCTURE}; finish the run first, or extract one of its checkpoints by '
-                      'tools/extract_compressed.py')
+        raise StructureError(f'{folder} has no {STRUCTURE}: its writing was interrupted; write it '
+                             'again by tools/extract_compressed.py (files that were there before '
+                             f'may be in {folder / STAGING / "before"})')
+    raise StructureError(f'{path} is no compressed folder: neither it nor {path / FOLDER} has '
+                         f'{STRUCTURE}; finish the run first, or extract one of its checkpoints by '
+                         'tools/extract_compressed.py')
 
 
 def load_compressed(folder: str | os.PathLike) -> CompressedFolder:
@@ -138,7 +138,7 @@ def load_compressed(folder: str | os.PathLike) -> CompressedFolder:
         What it holds; weights and grids by their paths.
 
     Raises:
-        SubnetError: it is not there, or a file of it is damaged.
+        StructureError: it is not there, or a file of it is damaged.
 
     Example:
         >>> load_compressed('work_dirs/geta_prune_rtmpose-s').structure  # doctest: +SKIP
@@ -146,7 +146,7 @@ def load_compressed(folder: str | os.PathLike) -> CompressedFolder:
     """
     path = find_folder(folder)
     config = _load_config(path / CONFIG) if (path / CONFIG).is_file() else None
-    structure = load_subnet(path / STRUCTURE)
+    structure = load_structure(path / STRUCTURE)
     quant = path / QUANT if (path / QUANT).is_file() else None
     if (path / UNITS).is_file():
         analysed = load_units(path / UNITS)
@@ -161,12 +161,12 @@ def _load_config(path: Path) -> Config:
     try:
         config = Config.fromfile(path)
     except Exception as error:  # a config is code, which fails in any way
-        raise SubnetError(f'{path} cannot be read as a config ({type(error).__name__}: {error}); '
-                          'if it is damaged, write the folder again by '
-                          'tools/extract_compressed.py') from error
+        raise StructureError(f'{path} cannot be read as a config ({type(error).__name__}: {error})'
+                             '; if it is damaged, write the folder again by '
+                             'tools/extract_compressed.py') from error
     if not isinstance(config.get('model'), ConfigDict) or 'type' not in config.model:
-        raise SubnetError(f'{path} has no `model` with a type, but {config.get("model")!r}; write '
-                          'the folder again by tools/extract_compressed.py')
+        raise StructureError(f'{path} has no `model` with a type, but {config.get("model")!r}; '
+                             'write the folder again by tools/extract_compressed.py')
     return config
 
 

@@ -18,7 +18,7 @@ from razor_ext.graph import ChannelUnit
 from razor_ext.quantization import QuantizedLayerInfo, apply_quant, load_quant, save_quant
 
 from .divisor import check_divisor
-from .fix_subnet import SubnetError, dump_subnet, load_subnet
+from .fix_subnet import StructureError, dump_structure, load_structure
 from .folder import QUANT, STRUCTURE, CompressedFolder, find_file, load_compressed
 from .preprocessing import split_preprocessor
 from .rebuild import find_units, load_sliced, slice_structure
@@ -42,7 +42,7 @@ class CompressionRecord:
 
     def write(self, model: nn.Module, folder: Path) -> None:
         """Write fix_subnet.json, and quant.json of the present grids."""
-        dump_subnet(self.structure, folder / STRUCTURE)
+        dump_structure(self.structure, folder / STRUCTURE)
         if self.infos:
             save_quant(folder / QUANT, model, self.infos)
 
@@ -83,7 +83,7 @@ def CompressedModel(architecture: BaseModel | Mapping | None = None,
         finetune run makes of it.
 
     Raises:
-        SubnetError: the folder, the structure or the divisor does not fit the model.
+        StructureError: the folder, the structure or the divisor does not fit the model.
         QuantFileError: quant.json does not fit the model.
         UnprunedError, ValueError: the checkpoint is not sliced, or of another structure.
 
@@ -94,8 +94,8 @@ def CompressedModel(architecture: BaseModel | Mapping | None = None,
     folder = None
     if compressed is not None:
         if fix_subnet is not None:
-            raise SubnetError(f'both compressed={compressed!r} and fix_subnet are given; the '
-                              'folder has a structure of its own, leave one of them out')
+            raise StructureError(f'both compressed={compressed!r} and fix_subnet are given; the '
+                                 'folder has a structure of its own, leave one of them out')
         folder = load_compressed(compressed)
         structure = folder.structure
         architecture = folder.architecture() if architecture is None else architecture
@@ -104,14 +104,14 @@ def CompressedModel(architecture: BaseModel | Mapping | None = None,
         demo_input, keep = demo_input or folder.demo_input, folder.keep
     else:
         if architecture is None:
-            raise SubnetError('give `compressed`, the folder of a run, or `architecture` and '
-                              '`fix_subnet`')
-        structure = load_subnet(_located(fix_subnet)) if fix_subnet else {}
+            raise StructureError('give `compressed`, the folder of a run, or `architecture` and '
+                                 '`fix_subnet`')
+        structure = load_structure(_located(fix_subnet)) if fix_subnet else {}
         quant = None if quant == 'auto' else quant
         checkpoint = None if checkpoint == 'auto' else checkpoint
     if divisor != 1 and quant is not None:
-        raise SubnetError(f'divisor={divisor} pads the layers, and quant.json knows the unpadded '
-                          'ones; set divisor=1, and prune with a divisor instead')
+        raise StructureError(f'divisor={divisor} pads the layers, and quant.json knows the '
+                             'unpadded ones; set divisor=1, and prune with a divisor instead')
     if isinstance(architecture, Mapping):
         architecture = MODELS.build(split_preprocessor(architecture, data_preprocessor)[0])
     dense = revert_sync_batchnorm(architecture)
@@ -158,12 +158,12 @@ def pads_to(divisor: int) -> Callable[[nn.Module], None]:
         """Pad the channels with zero weights to multiples of the divisor.
 
         Raises:
-            SubnetError: MMRazor, which traces a model on an image of its own, cannot run it.
+            StructureError: MMRazor, which traces a model on an image of its own, cannot run it.
         """
         try:
             structure = make_channel_divisible(model, divisor=divisor)
         except Exception as error:  # of the model, on an input that is not its own
-            raise SubnetError(
+            raise StructureError(
                 f'divisor={divisor}: MMRazor, which pads the channels, cannot run a '
                 f'{type(model).__name__} on an image ({error}); set divisor=1, and prune with a '
                 'divisor instead') from error

@@ -15,7 +15,7 @@ from razor_ext.compat.safe_load import UnsafeCheckpointError
 from razor_ext.graph import ChannelUnit, analyze, slice_units
 
 from .demo_input import build_demo_input
-from .fix_subnet import SubnetError, check_subnet
+from .fix_subnet import StructureError, check_structure
 
 __all__ = ['UnprunedError', 'build_demo_input', 'find_units', 'load_sliced', 'load_state',
            'read_checkpoint', 'read_state', 'slice_structure']
@@ -51,12 +51,12 @@ def slice_structure(model: nn.Module, structure: Mapping[str, int],
         units: of that model.
 
     Raises:
-        SubnetError: the structure is empty or of another model.
+        StructureError: the structure is empty or of another model.
     """
     if not structure:
-        raise SubnetError('fix_subnet is empty: give the structure, or the path of the '
-                          'fix_subnet.json that the pruning or finetune run has written')
-    check_subnet(structure, {unit.name: unit.num_channels for unit in units})
+        raise StructureError('fix_subnet is empty: give the structure, or the path of the '
+                             'fix_subnet.json that the pruning or finetune run has written')
+    check_structure(structure, {unit.name: unit.num_channels for unit in units})
     return slice_units(model, units, {
         unit.name: torch.arange(unit.num_channels) < structure[unit.name]
         for unit in units if unit.name in structure})

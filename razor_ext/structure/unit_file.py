@@ -31,7 +31,7 @@ from razor_ext.graph.slicing import removed_positions
 from razor_ext.graph.structure import leaf_tensors
 from razor_ext.quantization import Quantizer
 
-from .fix_subnet import SubnetError
+from .fix_subnet import StructureError
 
 VERSION = 1
 Shapes = Mapping[str, Sequence[int]]
@@ -109,23 +109,23 @@ def load_units(path: str | os.PathLike) -> AnalysedUnits:
     """Read units.json.
 
     Raises:
-        SubnetError: it is damaged, or of another version; names the file and the value.
+        StructureError: it is damaged, or of another version; names the file and the value.
     """
     advice = 'delete it, and the units are analysed again'
     try:
         content = json.loads(Path(path).read_text(encoding='utf-8'))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise SubnetError(f'{path} is not valid JSON ({error}); it is corrupt: {advice}') \
+        raise StructureError(f'{path} is not valid JSON ({error}); it is corrupt: {advice}') \
             from error
     version = content.get('version') if isinstance(content, dict) else None
     if version != VERSION:
-        raise SubnetError(f'{path} has version {version!r}, only {VERSION} is known; '
-                          f'{advice}, or update razor_ext')
+        raise StructureError(f'{path} has version {version!r}, only {VERSION} is known; '
+                             f'{advice}, or update razor_ext')
     try:
         return AnalysedUnits(tuple(_decode_unit(entry) for entry in content['units']),
                              content['dense'], content['demo_input'], tuple(content['keep']))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SubnetError(f'{path} is damaged ({type(error).__name__}: {error}): {advice}') \
+        raise StructureError(f'{path} is damaged ({type(error).__name__}: {error}): {advice}') \
             from error
 
 

@@ -16,7 +16,7 @@ from razor_ext.deploy.checks import DeployError
 from razor_ext.deploy.convert import Conversion
 from razor_ext.deploy.parity import ParityError, check_parity
 from razor_ext.deploy.pipeline import DeployOptions, deploy
-from razor_ext.structure import SubnetError
+from razor_ext.structure import StructureError
 
 from .deploy_scene import DEPLOY_CONFIG, ROOT, SUBNET, dense_config, pruned_config
 
@@ -83,11 +83,11 @@ def test_failed_parity_leaves_earlier_results(scene, deploy_cfg, tmp_path):
 
 
 @pytest.mark.parametrize('change, error, words', [
-    ({'backbone.stem.9.conv_(0, 4)_4': 3}, SubnetError, 'stem.9'),
-    ({'backbone.stem.0.conv_(0, 4)_4': 5}, SubnetError, 'only 4'),
-    ({'backbone.stem.0.conv_(0, 4)_4': 0}, SubnetError, 'positive integer'),
+    ({'backbone.stem.9.conv_(0, 4)_4': 3}, StructureError, 'stem.9'),
+    ({'backbone.stem.0.conv_(0, 4)_4': 5}, StructureError, 'only 4'),
+    ({'backbone.stem.0.conv_(0, 4)_4': 0}, StructureError, 'positive integer'),
     ({'backbone.stem.0.conv_(0, 4)_4': 2}, DeployError, 'does not fit the structure'),
-    ({'backbone.stem.0.conv_(0, 16)_16': 8}, SubnetError, 'another model'),
+    ({'backbone.stem.0.conv_(0, 16)_16': 8}, StructureError, 'another model'),
 ])
 def test_wrong_structure(scene, deploy_cfg, tmp_path, change, error, words):
     with pytest.raises(error, match=words):
@@ -102,7 +102,7 @@ def test_structure_file(scene, deploy_cfg, tmp_path):
     conversion.build_task()
     assert conversion.build_reference().backbone.stem[0].conv.out_channels == 3
     path.write_text(json.dumps(SUBNET)[:40])
-    with pytest.raises(SubnetError, match='not valid JSON'):
+    with pytest.raises(StructureError, match='not valid JSON'):
         convert(deploy_cfg, pruned_config(str(path)), scene, tmp_path / 'out')
 
 

@@ -21,7 +21,7 @@ from tiny_pose import batch, runner, tiny_rtmpose
 
 from razor_ext.graph import ChannelUnit, UnitMember
 from razor_ext.quantization import QuantFileError
-from razor_ext.structure import SubnetError, load_compressed, rebuild, write_compressed
+from razor_ext.structure import StructureError, load_compressed, rebuild, write_compressed
 from razor_ext.structure import export as export_module
 from razor_ext.structure.dense_config import dense_config
 from razor_ext.structure.unit_file import AnalysedUnits, dense_hash, load_units, save_units
@@ -209,7 +209,7 @@ def test_a_folder_of_old_is_analysed_once(tmp_path: Path, no_analysis: list[str]
     assert no_analysis == ['TopdownPoseEstimator']
     for one, other in zip(outputs(rebuilt), outputs(model)):
         assert torch.equal(one, other)
-    with pytest.raises(SubnetError, match=r'has no config\.py.*give `architecture`'):
+    with pytest.raises(StructureError, match=r'has no config\.py.*give `architecture`'):
         build(compressed=str(tmp_path))
 
 
@@ -222,7 +222,7 @@ def test_paths_of_old_configs_are_found(tmp_path: Path) -> None:
     for one, other in zip(outputs(rebuilt), outputs(model)):
         assert torch.equal(one, other)
     (tmp_path / 'fix_subnet.json').write_text('{}')  # what exists is read
-    with pytest.raises(SubnetError, match='fix_subnet is empty'):
+    with pytest.raises(StructureError, match='fix_subnet is empty'):
         build(architecture=tiny_rtmpose(), fix_subnet=str(tmp_path / 'fix_subnet.json'))
 
 
@@ -239,24 +239,26 @@ def _bad_run(path: Path) -> None:
 
 
 @pytest.mark.parametrize('name, damage, error, message', [
-    ('fix_subnet.json', lambda p: p.write_text('{"a": '), SubnetError,
+    ('fix_subnet.json', lambda p: p.write_text('{"a": '), StructureError,
      'fix_subnet.json.* not valid JSON'),
-    ('fix_subnet.json', lambda p: edit(p, **{STEM: 0}), SubnetError, 'fix_subnet.json.*keeps 0'),
-    ('fix_subnet.json', lambda p: edit(p, **{STEM: 99}), SubnetError, 'keeps 99 .* only 4'),
-    ('fix_subnet.json', lambda p: p.unlink(), SubnetError, 'interrupted; write it again'),
-    ('units.json', lambda p: p.write_text(p.read_text()[:200]), SubnetError,
+    ('fix_subnet.json', lambda p: edit(p, **{STEM: 0}), StructureError, 'fix_subnet.json.*keeps 0'),
+    ('fix_subnet.json', lambda p: edit(p, **{STEM: 99}), StructureError, 'keeps 99 .* only 4'),
+    ('fix_subnet.json', lambda p: p.unlink(), StructureError, 'interrupted; write it again'),
+    ('units.json', lambda p: p.write_text(p.read_text()[:200]), StructureError,
      'units.json is not valid JSON.*delete it'),
-    ('units.json', lambda p: p.write_bytes(b'\xff\xfe\x00'), SubnetError, 'units.json'),
-    ('units.json', lambda p: edit(p, version=7), SubnetError,
+    ('units.json', lambda p: p.write_bytes(b'\xff\xfe\x00'), StructureError, 'units.json'),
+    ('units.json', lambda p: edit(p, version=7), StructureError,
      'units.json has version 7, only 1 is known'),
-    ('units.json', lambda p: p.write_text('[]'), SubnetError, 'units.json has version None'),
-    ('units.json', lambda p: edit(p, units=[{}]), SubnetError, 'units.json is damaged .*delete it'),
-    ('units.json', _bad_run, SubnetError, r'units.json is damaged .*positions \[4, 1\]'),
-    ('units.json', lambda p: edit(p, dense='0' * 64), SubnetError,
+    ('units.json', lambda p: p.write_text('[]'), StructureError, 'units.json has version None'),
+    ('units.json', lambda p: edit(p, units=[{}]), StructureError,
+     'units.json is damaged .*delete it'),
+    ('units.json', _bad_run, StructureError, r'units.json is damaged .*positions \[4, 1\]'),
+    ('units.json', lambda p: edit(p, dense='0' * 64), StructureError,
      'units.json belongs to another model.*000000000000'),
-    ('config.py', lambda p: p.write_text('model = ('), SubnetError,
+    ('config.py', lambda p: p.write_text('model = ('), StructureError,
      'config.py cannot be read as a config'),
-    ('config.py', lambda p: p.write_text('work_dir = 1'), SubnetError, 'config.py has no `model`'),
+    ('config.py', lambda p: p.write_text('work_dir = 1'), StructureError,
+     'config.py has no `model`'),
     ('compressed.pth', lambda p: p.write_bytes(p.read_bytes()[:1000]), ValueError,
      'compressed.pth.* is damaged .*extract_compressed'),
     ('compressed.pth', lambda p: p.unlink(), FileNotFoundError, 'compressed.pth.*does not exist'),
@@ -272,17 +274,17 @@ def test_damaged_files_are_refused(tmp_path: Path, name: str, damage, error: typ
 
 def test_a_foreign_model_is_refused(tmp_path: Path) -> None:
     write(tmp_path)
-    with pytest.raises(SubnetError, match=r'units\.json belongs to another model.*Give the '
+    with pytest.raises(StructureError, match=r'units\.json belongs to another model.*Give the '
                                           '`architecture` that was pruned'):
         build(compressed=str(tmp_path), architecture=tiny_rtmpose(channel_attention=False))
-    with pytest.raises(SubnetError, match='leave one of them out'):
+    with pytest.raises(StructureError, match='leave one of them out'):
         build(compressed=str(tmp_path), fix_subnet={STEM: 2})
-    with pytest.raises(SubnetError, match=r"compressed folder '.*nowhere' does not exist"):
+    with pytest.raises(StructureError, match=r"compressed folder '.*nowhere' does not exist"):
         build(compressed=str(tmp_path / 'nowhere'))
     (tmp_path / 'empty').mkdir()
-    with pytest.raises(SubnetError, match='is no compressed folder'):
+    with pytest.raises(StructureError, match='is no compressed folder'):
         build(compressed=str(tmp_path / 'empty'))
-    with pytest.raises(SubnetError, match='give `compressed`'):
+    with pytest.raises(StructureError, match='give `compressed`'):
         build()
 
 
@@ -362,7 +364,7 @@ def test_a_killed_process_leaves_no_half_folder(tmp_path: Path, when: str) -> No
         for one, other in zip(outputs(build(compressed=str(tmp_path))), outputs(model)):
             assert torch.equal(one, other)
     else:
-        with pytest.raises(SubnetError, match='its writing was interrupted'):
+        with pytest.raises(StructureError, match='its writing was interrupted'):
             build(compressed=str(tmp_path))
     write(tmp_path)
     assert sorted(contents(tmp_path)) == sorted(before)

@@ -14,7 +14,7 @@ from tiny_pose import batch, group_fisher, runner, tiny_rtmpose
 
 from razor_ext.compat import safe_load
 from razor_ext.quantization import QuantFileError, load_quant, quantized_layers
-from razor_ext.structure import SubnetError, load_compressed
+from razor_ext.structure import StructureError, load_compressed
 from razor_ext.structure.rebuild import UnprunedError, load_sliced
 
 
@@ -128,12 +128,12 @@ STEM = 'backbone.stem.0.conv_(0, 4)_4'
 
 
 @pytest.mark.parametrize('change, error, message', [
-    (dict(fix_subnet='nowhere/fix_subnet.json'), SubnetError, 'does not exist'),
-    (dict(fix_subnet=None), SubnetError, 'fix_subnet is empty'),
-    (dict(fix_subnet={'backbone.stem.0.conv_(0, 8)_8': 4}), SubnetError, 'another model'),
-    (dict(fix_subnet={STEM: 5}), SubnetError, 'only 4'),
+    (dict(fix_subnet='nowhere/fix_subnet.json'), StructureError, 'does not exist'),
+    (dict(fix_subnet=None), StructureError, 'fix_subnet is empty'),
+    (dict(fix_subnet={'backbone.stem.0.conv_(0, 8)_8': 4}), StructureError, 'another model'),
+    (dict(fix_subnet={STEM: 5}), StructureError, 'only 4'),
     (dict(quant='nowhere/quant.json'), QuantFileError, 'does not exist'),
-    (dict(divisor=4), SubnetError, r'divisor=4 pads .* set divisor=1'),
+    (dict(divisor=4), StructureError, r'divisor=4 pads .* set divisor=1'),
     (dict(checkpoint='nowhere/compressed.pth'), FileNotFoundError, 'run the prune config first')])
 def test_what_does_not_fit_is_refused(folder: Path, change: dict, error: type,
                                       message: str) -> None:
@@ -142,7 +142,7 @@ def test_what_does_not_fit_is_refused(folder: Path, change: dict, error: type,
 
 
 def test_damaged_files_are_refused(folder: Path) -> None:
-    for name, error in (('quant.json', QuantFileError), ('fix_subnet.json', SubnetError)):
+    for name, error in (('quant.json', QuantFileError), ('fix_subnet.json', StructureError)):
         text = (folder / name).read_text()
         (folder / name).write_text(text[:len(text) // 2])
         with pytest.raises(error, match='not valid JSON'):
@@ -171,7 +171,7 @@ def test_a_divisor_is_held_against_the_dense_units(folder: Path) -> None:
     """3 of 32 channels can be padded to 4; a unit of 4 cannot be padded to 8."""
     change = dict(fix_subnet={'head.mlp.1_(0, 32)_32': 3}, quant=None, checkpoint=None)
     assert hasattr(MODELS.build(config(folder, divisor=4, **change)), 'post_process_for_mmdeploy')
-    with pytest.raises(SubnetError, match=r'divisor 8 is larger .* with its 4 channels'):
+    with pytest.raises(StructureError, match=r'divisor 8 is larger .* with its 4 channels'):
         MODELS.build(config(folder, divisor=8, **change))
 
 

@@ -26,7 +26,7 @@ from razor_ext.quantization import (
     quantizer_handles,
     save_quant,
 )
-from razor_ext.structure import SubnetError, dump_subnet, rebuild, write_compressed
+from razor_ext.structure import StructureError, dump_structure, rebuild, write_compressed
 from razor_ext.structure.model import pads_to
 from razor_ext.structure.rebuild import UnprunedError
 
@@ -58,7 +58,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     register_pose(False)
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp('compressed')
-    dump_subnet(SUBNET, folder / 'fix_subnet.json')
+    dump_structure(SUBNET, folder / 'fix_subnet.json')
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmpose'):
         model = MODELS.build(model_config(str(folder / 'fix_subnet.json')).model)
@@ -190,6 +190,6 @@ def test_padding_a_model_that_takes_no_image_is_refused() -> None:
         def forward(self, inputs, data_samples=None, mode='tensor'):
             raise ValueError('a sequence is needed')
 
-    with pytest.raises(SubnetError, match=r'divisor=4: .* run a Walker on an image \(a sequence is '
-                                          r'needed\).*prune with a divisor'):
+    with pytest.raises(StructureError, match=r'divisor=4: .* run a Walker on an image \(a sequence '
+                                             r'is needed\).*prune with a divisor'):
         pads_to(4)(Walker())

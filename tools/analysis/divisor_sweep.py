@@ -15,7 +15,7 @@ from razor_ext.deploy.checks import check_files
 from razor_ext.deploy.errors import DeployError
 from razor_ext.deploy.latency import Spread
 from razor_ext.engine import load_tool_config, write_json
-from razor_ext.structure import SubnetError
+from razor_ext.structure import StructureError
 
 
 def parse_args() -> argparse.Namespace:
@@ -53,7 +53,7 @@ def main() -> None:
             draw(rows, Path(folder, 'divisor_sweep.png'))
             os.replace(Path(folder, 'divisor_sweep.png'), work_dir / 'divisor_sweep.png')
         write_json(work_dir / 'divisor_sweep.json', rows)
-    except (DeployError, SubnetError) as error:
+    except (DeployError, StructureError) as error:
         sys.exit(f'divisor_sweep: {error}')
     table = PrettyTable(['divisor', 'mode', 'bits', 'MACs (M)', 'file (MB)',
                          'ms (min / median / max)', 'ms per 100 M MACs'], align='r')

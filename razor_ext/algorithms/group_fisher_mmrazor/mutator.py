@@ -49,7 +49,7 @@ class GroupFisherChannelMutator(PruningDecisions, upstream.GroupFisherChannelMut
 
         Raises:
             NothingToPruneError: no unit was found.
-            SubnetError: the divisor is larger than a unit.
+            StructureError: the divisor is larger than a unit.
         """
         super().prepare_from_supernet(supernet)
         self._prunable: list[GroupFisherChannelUnit] = super(

@@ -17,7 +17,7 @@ from mmrazor.registry import MODELS
 from mmrazor.utils import RuntimeInfo
 from torch import nn
 
-from razor_ext.structure import SubnetError, check_subnet, dump_subnet, load_subnet
+from razor_ext.structure import StructureError, check_structure, dump_structure, load_structure
 from razor_ext.structure.divisor import check_divisor
 from razor_ext.structure.model import pads_to
 from razor_ext.structure.preprocessing import split_preprocessor
@@ -36,7 +36,7 @@ def _writes_structure(structure: Mapping[str, int]) -> Any:
     def init_weights(model: BaseModel) -> None:
         """Keep the pruned weights; record the structure beside the run's checkpoints."""
         if is_main_process():
-            dump_subnet(structure, Path(RuntimeInfo.work_dir()) / 'fix_subnet.json')
+            dump_structure(structure, Path(RuntimeInfo.work_dir()) / 'fix_subnet.json')
 
     return init_weights
 
@@ -95,21 +95,21 @@ def GroupFisherDeploySubModel(architecture: nn.Module | dict,
         The pruned architecture with random weights.
 
     Raises:
-        SubnetError: the structure file or the divisor does not fit the model.
+        StructureError: the structure file or the divisor does not fit the model.
     """
     model: BaseModel = MODELS.build(split_preprocessor(architecture, data_preprocessor)[0]) \
         if isinstance(architecture, Mapping) else architecture
     if not fix_subnet:
-        raise SubnetError('fix_subnet is empty: give the structure, or the path of the '
-                          'fix_subnet.json that the finetune run has written')
+        raise StructureError('fix_subnet is empty: give the structure, or the path of the '
+                             'fix_subnet.json that the finetune run has written')
     mutator = ChannelMutator[ExpandableUnit](
         channel_unit_cfg=SequentialMutableChannelUnit,
         parse_cfg=parse_cfg or dict(_scope_='mmrazor', type='ChannelAnalyzer',
                                     demo_input=(1, 3, 224, 224), tracer_type='FxTracer'))
     mutator.prepare_from_supernet(model)
     dense = {unit.name: unit.num_channels for unit in mutator.mutable_units}
-    structure = load_subnet(fix_subnet)
-    check_subnet(structure, dense)
+    structure = load_structure(fix_subnet)
+    check_structure(structure, dense)
     check_divisor(divisor, dense)
     mutator.set_choices(structure)
     _log_structure('structure to deploy:', mutator.current_choices)

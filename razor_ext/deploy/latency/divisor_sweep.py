@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 
-from razor_ext.structure import load_subnet
+from razor_ext.structure import load_structure
 
 from ..counts import count_onnx
 from ..errors import DeployError
@@ -75,7 +75,7 @@ def sweep(deploy_cfg: Config, model_cfg: Config, divisors: Sequence[int], folder
     if any(divisor < 1 for divisor in divisors) or not set(modes) <= set(MODES):
         raise DeployError(f'divisors {list(divisors)} must be positive, modes {list(modes)} among '
                           f'{list(MODES)}')
-    subnet = load_subnet(model_cfg.model.fix_subnet)
+    subnet = load_structure(model_cfg.model.fix_subnet)
     files, rows = {}, {}
     for divisor in divisors:
         for mode in modes:

@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.config import Config
 
 from razor_ext.graph import ChannelGraph, analyze
-from razor_ext.structure import load_subnet
+from razor_ext.structure import load_structure
 
 from ..codebase import architecture_config
 from ..counts import count_onnx
@@ -106,7 +106,7 @@ def compare_speed(deploy_cfg: Config, model_cfg: Config, folder: Path, share: fl
         structure = find_structure(graph, share, divisor, seed)
         pruned = [(NATIVE, round_structure(structure, divisor), 1)]
     else:
-        structure = load_subnet(structure)
+        structure = load_structure(structure)
         pruned = [(NATIVE, structure, 1)]
     if padded:
         pruned.append((PADDED, structure, divisor))

@@ -13,7 +13,7 @@ from torch import nn
 from razor_ext.algorithms.group_fisher import GroupFisher
 from razor_ext.graph import NothingToPruneError, slice_model
 from razor_ext.pruning import GraphMutator
-from razor_ext.structure import SubnetError
+from razor_ext.structure import StructureError
 
 
 class Parts(nn.Module):
@@ -293,7 +293,7 @@ def test_divisors_hold_and_narrow_units_stay_whole() -> None:
 
 
 @pytest.mark.parametrize('options, error, message', [
-    (dict(divisor=0), SubnetError, 'divisor must be a positive integer'),
+    (dict(divisor=0), StructureError, 'divisor must be a positive integer'),
     (dict(divisor={'stem': 4}), ValueError, "names \\['stem'\\], which are no units; units: stem"),
     (dict(min_ratio=1), ValueError, r'min_ratio must lie in \[0, 1\), got 1'),
     (dict(normalization='memory'), ValueError, 'must be one of flops, act, none'),

@@ -12,7 +12,7 @@ from tiny_pose import group_fisher, prune_hooks, runner
 from razor_ext.algorithms.group_fisher_mmrazor.hooks import TargetMissedError, checkpoint_names
 from razor_ext.compat import safe_load
 from razor_ext.graph import NothingToPruneError
-from razor_ext.structure import SubnetError
+from razor_ext.structure import StructureError
 
 
 def _ratio(run: object) -> float:
@@ -61,7 +61,7 @@ def test_an_unreachable_target_is_refused_with_the_reachable_figure() -> None:
 
 
 def test_a_divisor_larger_than_a_layer_is_refused() -> None:
-    with pytest.raises(SubnetError, match=r"divisor 32 is larger than unit 'backbone\.stem"):
+    with pytest.raises(StructureError, match=r"divisor 32 is larger than unit 'backbone\.stem"):
         MODELS.build(group_fisher(mutator=dict(divisor=32)))
 
 

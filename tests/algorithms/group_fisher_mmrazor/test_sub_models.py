@@ -13,7 +13,7 @@ from mmrazor.registry import MODELS
 from tiny_pose import SIZE, group_fisher, runner, tiny_rtmpose
 
 from razor_ext.deploy.counts import count_torch
-from razor_ext.structure import SubnetError
+from razor_ext.structure import StructureError
 from razor_ext.structure.rebuild import UnprunedError
 
 ROOT = Path(__file__).parents[3]
@@ -110,22 +110,22 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     ({}, 'fix_subnet is empty'),
     ('nowhere/fix_subnet.json', "'nowhere/fix_subnet.json' does not exist")])
 def test_a_structure_that_does_not_fit_is_refused(structure: object, message: str) -> None:
-    with pytest.raises(SubnetError, match=message):
+    with pytest.raises(StructureError, match=message):
         MODELS.build(_deploy(structure))
 
 
 def test_a_corrupt_structure_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / 'fix_subnet.json'
     path.write_text('{"backbone.stem.0.conv_(0, 4)_4": 2')
-    with pytest.raises(SubnetError, match=r'fix_subnet\.json.*not valid JSON'):
+    with pytest.raises(StructureError, match=r'fix_subnet\.json.*not valid JSON'):
         MODELS.build(_deploy(str(path)))
 
 
 def test_a_divisor_larger_than_a_layer_is_refused(pruned: tuple) -> None:
     algorithm, path = pruned
-    with pytest.raises(SubnetError, match='divisor 16 is larger than unit'):
+    with pytest.raises(StructureError, match='divisor 16 is larger than unit'):
         MODELS.build(_deploy(algorithm.mutator.counts(), divisor=16))
-    with pytest.raises(SubnetError, match='divisor 16 is larger than unit'):
+    with pytest.raises(StructureError, match='divisor 16 is larger than unit'):
         MODELS.build(_finetune(path, divisor=16))
 
 
