@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
-from mmengine.registry import DATASETS
+from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 from mmrazor.registry import MODELS
 from torch import nn
@@ -62,6 +62,7 @@ def mean_of(model: nn.Module) -> list[float]:
 
 @pytest.mark.parametrize('kind', ['GETA', 'GroupFisher', 'L1Pruning', 'GroupFisherAlgorithm'])
 def test_every_algorithm_takes_it(kind: str) -> None:
+    init_default_scope('mmrazor')
     model = MODELS.build(dict(type=f'mmrazor.{kind}', data_preprocessor=TOP,
                               architecture=dict(type='TopClassifier', width=8),
                               **({'target': dict(kind='macs', ratio=.5)}
