@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,8 +10,17 @@ from pathlib import Path
 
 import onnx
 import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import (
+    Fail,
+    InvalidGraph,
+    RuntimeException,
+)
+from onnxruntime.capi.onnxruntime_pybind11_state import (
+    NotImplemented as NoKernel,
+)
 
 from ..errors import AuditError
+from ..onnx_graph import producers
 from .integer_layer import IntegerLayer
 
 INTEGER_KERNELS = frozenset({'QLinearConv', 'QLinearMatMul', 'QGemm', 'MatMulIntegerToFloat'})
@@ -58,6 +68,51 @@ def _belongs(node: onnx.NodeProto, layer: IntegerLayer) -> bool:
     return not {layer.key, layer.output}.isdisjoint(node.output)
 
 
+def explain_failure(message: str, model: onnx.ModelProto,
+                    layers: Iterable[IntegerLayer]) -> str:
+    """Say which node ONNX Runtime refuses, which layers it belongs to and what to do.
+
+    Args:
+        message: ONNX Runtime's words.
+        model: Graph with Q/DQ pairs.
+        layers: ``QdqModel.integer``.
+
+    Returns:
+        One line. The layers are those whose outputs reach the node without another layer between.
+    """
+    found = re.search(r'Node \(([^)]*)\)(?: Op \((\w+)\))?', message)
+    node = next((node for node in model.graph.node
+                 if found is not None and node.name and node.name == found.group(1)), None)
+    if node is None:
+        return f'ONNX Runtime refuses the graph of integers: {message}'
+    names = _layers_before(node, model, layers)
+    kind = found.group(2) or node.op_type
+    advice = ('leave them in float by float_layers of the quantization config '
+              f'({", ".join(map(repr, names))})' if names else
+              'leave the layers in front of it in float by float_layers of the quantization config')
+    return (f'ONNX Runtime refuses node {node.name!r} ({kind}) of the graph of integers, which '
+            f'follows {", ".join(map(repr, names)) or "no quantized layer"}: '
+            f'{message.rpartition("] ")[2] or message}; {advice} and train again, or deploy for '
+            'another version of ONNX Runtime')
+
+
+def _layers_before(node: onnx.NodeProto, model: onnx.ModelProto,
+                   layers: Iterable[IntegerLayer]) -> list[str]:
+    """Names of the nearest integer layers in front of a node, in the order of the layers."""
+    produced = producers(model)
+    ends = {value: layer.match.layer.name for layer in layers
+            for value in (layer.output, layer.match.node.output[0])}
+    found, seen, waiting = set(), set(), list(node.input)
+    while waiting:
+        value = waiting.pop()
+        if value in ends:
+            found.add(ends[value])
+        elif value in produced and value not in seen:
+            seen.add(value)
+            waiting.extend(produced[value].input)
+    return [name for name in dict.fromkeys(ends.values()) if name in found]
+
+
 def audit(model: onnx.ModelProto, layers: Sequence[IntegerLayer]) -> dict[str, int]:
     """Check that every layer meant to be integer is.
 
@@ -69,9 +124,12 @@ def audit(model: onnx.ModelProto, layers: Sequence[IntegerLayer]) -> dict[str, i
         Operators of the optimized graph.
 
     Raises:
-        AuditError: Naming the layers that stayed float.
+        AuditError: Naming the layers that stayed float, or the node that ONNX Runtime refuses.
     """
-    optimized = optimized_graph(model)
+    try:
+        optimized = optimized_graph(model)
+    except (Fail, InvalidGraph, NoKernel, RuntimeException) as error:
+        raise AuditError(explain_failure(str(error), model, layers)) from error
     wrong = float_layers(optimized, layers)
     if wrong:
         raise AuditError('ONNX Runtime left quantized layers in floating point: '

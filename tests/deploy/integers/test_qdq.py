@@ -158,6 +158,21 @@ def test_audit_names_a_layer_that_stayed_float():
         audit(broken, exported.integer)
 
 
+@pytest.mark.parametrize('operator, layers', [('Mul', "'stem.0'"), ('Add', "'pointwise.0'")])
+def test_audit_names_the_node_that_onnxruntime_refuses(operator, layers):
+    """A step of shape [1] is what QLinearMul takes for one per channel."""
+    _, exported = quantize()
+    broken = onnx.ModelProto()
+    broken.CopyFrom(exported.model)
+    target = next(node for node in broken.graph.node if node.op_type == operator)
+    steps = next(node.input[1] for node in broken.graph.node if node.output[0] == target.input[0])
+    next(item for item in broken.graph.initializer if item.name == steps).dims.append(1)
+    with pytest.raises(AuditError, match=(
+            rf'refuses node .*QLinear.* follows .*{layers}.*: Scale and Zero-point must be a '
+            'scalar; leave them in float by float_layers')):
+        audit(broken, exported.integer)
+
+
 def test_wrong_integers_are_noticed():
     model, exported = quantize()
     wrong = [replace(layer, integers=layer.integers + 1)
