@@ -81,9 +81,9 @@ def explain_failure(message: str, model: onnx.ModelProto,
         One line. The layers are those whose outputs reach the node without another layer between.
     """
     found = re.search(r'Node \(([^)]*)\)(?: Op \((\w+)\))?', message)
-    node = next((node for node in model.graph.node
-                 if found is not None and node.name and node.name == found.group(1)), None)
-    if node is None:
+    named = {node.name: node for node in model.graph.node if node.name}
+    node = None if found is None else named.get(found.group(1))
+    if found is None or node is None:
         return f'ONNX Runtime refuses the graph of integers: {message}'
     names = _layers_before(node, model, layers)
     kind = found.group(2) or node.op_type
