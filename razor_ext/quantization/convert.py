@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .config import LayerConfig, QuantConfig, closest
 from .errors import QuantConfigError
+from .fast_path import disable_fast_path
 from .layers import QUANT_LAYERS, QuantLayer, quant_type_of, swapped_type
 from .quantizer import Quantizer
 
@@ -94,6 +95,7 @@ def quantize_model(model: nn.Module, config: QuantConfig) -> list[QuantizedLayer
     for info in infos:
         if info.reason is None:
             _swap(info, config.for_layer(info.name), shared, _reference(info.module, model))
+    disable_fast_path(model)
     return infos
 
 

@@ -286,3 +286,32 @@ def test_ema_copies_follow():
     quantize_model(restored, QuantConfig())
     restored.load_state_dict(average.module.state_dict())
     assert torch.equal(restored.eval()(X), model.eval()(X))
+
+
+@pytest.mark.parametrize('layers', [0, 2], ids=['layer', 'encoder'])
+@pytest.mark.parametrize('activation', ['relu', 'gelu'])
+def test_a_transformer_encoder_evaluates_its_quantized_layers(layers, activation):
+    """Its fast path hands the weights to one fused operator and calls no layer."""
+    torch.manual_seed(0)
+    model = nn.TransformerEncoderLayer(8, 2, 16, 0., activation, batch_first=True)
+    if layers:
+        model = nn.TransformerEncoder(model, layers)
+    x = torch.randn(3, 5, 8)
+    padding = torch.arange(5) >= torch.tensor([5, 3, 4])[:, None]
+    with torch.no_grad():
+        plain = model.eval()(x)
+    infos = quantize_model(model, QuantConfig(weight_bits=(3, 3), activation_bits=(4, 4)))
+    assert {info.name.rpartition('.')[2] for info in infos if info.reason is None} == {
+        'linear1', 'linear2'}
+    calibrate(model, [x])
+    copied = copy.deepcopy(model)
+    for quantized in (model.eval(), copied.eval()):
+        with torch.no_grad():
+            evaluated, padded = quantized(x), quantized(x, src_key_padding_mask=padding)
+        traced = quantized(x)  # with gradients there is no fast path
+        torch.testing.assert_close(evaluated, traced)
+        torch.testing.assert_close(padded[0], evaluated[0])
+        assert (evaluated - plain).abs().max() > 1e-2
+    remove_quantizers(model)
+    with torch.no_grad():
+        torch.testing.assert_close(model(x), plain)
