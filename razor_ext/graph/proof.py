@@ -44,6 +44,7 @@ class Prover:
         self.state = {name: tensor.detach() for name, tensor in leaf_tensors(self.model).items()}
         device = next((tensor.device for tensor in self.state.values()), None)
         self.args, self.kwargs = double_inputs(graph, device)
+        self._followed: set[tuple[Any, ...]] = set()
 
     @functools.cached_property
     def base(self) -> list[torch.Tensor]:
@@ -98,9 +99,19 @@ class Prover:
             return outputs_of(self._call(self.model, state))
 
     def mismatch(self, keep: Mapping[str, torch.Tensor]) -> Mismatch | None:
-        """Return the first operator of the sliced module that is not as the graph predicts."""
-        sliced = slice_tensors(self.model, removed_positions(self.graph.units, keep))
-        return first_mismatch(self.graph, keep, sliced, self.args, self.kwargs)
+        """Return the first operator of the sliced module that is not as the graph predicts.
+
+        A choice that held once is not traced again: `unfollowed` and `unproved` ask for the same.
+        """
+        choice = (self.graph.flow, *((name, mask.numpy().tobytes())
+                                     for name, mask in sorted(keep.items())))
+        if choice in self._followed:
+            return None
+        sliced = slice_tensors(self.model, removed_positions(self.graph.units, keep), share=True)
+        found = first_mismatch(self.graph, keep, sliced, self.args, self.kwargs)
+        if found is None:
+            self._followed.add(choice)
+        return found
 
     def failure(self, keep: Mapping[str, torch.Tensor]) -> Mismatch | None:
         """Return why the sliced module is not the masked one, or None if it is."""

@@ -10,7 +10,7 @@ from torch import nn
 
 from .errors import SliceError
 from .fixers import Kept, find_fixer
-from .structure import leaf_aliases, leaf_tensors
+from .structure import leaf_aliases, leaf_tensors, structure_copy
 from .units import ChannelUnit
 
 Positions = Mapping[tuple[str, int], torch.Tensor]
@@ -69,12 +69,14 @@ def complement(removed: torch.Tensor, size: int) -> torch.Tensor:
     return mask.nonzero().squeeze(1)
 
 
-def slice_tensors(model: nn.Module, removed: Positions) -> nn.Module:
+def slice_tensors(model: nn.Module, removed: Positions, share: bool = False) -> nn.Module:
     """Copy a model and take positions out of its parameters and buffers.
 
     Args:
         model: The full model.
         removed: (leaf name, dimension) -> positions.
+        share: Share the tensors that stay whole with the model, whose copy is in eval mode then;
+            for a copy that is only looked at.
 
     Returns:
         A copy that really is smaller; tensors that were shared stay shared.
@@ -82,7 +84,7 @@ def slice_tensors(model: nn.Module, removed: Positions) -> nn.Module:
     Raises:
         SliceError: The model has no such parameter, or it has another size.
     """
-    model = copy.deepcopy(model)
+    model = structure_copy(model) if share else copy.deepcopy(model)
     tensors = leaf_tensors(model)
     sizes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     aliases = {name: names for names in leaf_aliases(model) for name in names}
