@@ -8,7 +8,7 @@
     fix_bits(model)
     save_quant('quant.json', model, infos)
 """
-from . import functional
+from . import functional, mmcv_layers
 from .accounting import LayerCost, count_costs, summarize_costs
 from .calibration import calibrate
 from .config import LayerConfig, QuantConfig
@@ -37,7 +37,8 @@ __all__ = [
     'QuantConfig', 'QuantConfigError', 'QuantFileError', 'QuantLayer', 'QuantMatmul',
     'QuantizedLayerInfo', 'Quantizer', 'QuantizerHandle', 'apply_quant', 'bit_table', 'calibrate',
     'check_spec', 'count_costs', 'fix_bits', 'float_mode', 'functional', 'integer_weights',
-    'load_quant', 'quant_spec', 'quantize_model', 'quantized_layers', 'quantizer_handles',
-    'register_quant_layer', 'remove_quantizers', 'save_quant', 'scale_followers',
+    'load_quant', 'mmcv_layers', 'quant_spec', 'quantize_model', 'quantized_layers',
+    'quantizer_handles', 'register_quant_layer', 'remove_quantizers', 'save_quant',
+    'scale_followers',
     'slice_spec', 'split_scales', 'structure_hash', 'summarize_costs',
 ]

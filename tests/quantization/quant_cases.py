@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import torch
+from mmcv.cnn.bricks import wrappers
 from torch import nn
 
 from razor_ext.quantization import QUANT_LAYERS, QuantMatmul, register_quant_layer
@@ -65,7 +66,7 @@ class SmallNet(nn.Module):
 
 
 def layer_cases():
-    """(layer, input) for every registered type of torch."""
+    """(layer, input) for every registered type of torch and MMCV."""
     x = torch.randn(2, 6, 7)
     return {
         'linear': (nn.Linear(7, 5), x),
@@ -76,5 +77,8 @@ def layer_cases():
         'transpose1d': (nn.ConvTranspose1d(6, 4, 3, 2, 1, 1), x),
         'transpose2d': (nn.ConvTranspose2d(4, 6, 3, 2, groups=2), torch.randn(2, 4, 5, 6)),
         'transpose3d': (nn.ConvTranspose3d(2, 3, 2), torch.randn(1, 2, 3, 4, 5)),
+        'mmcv linear': (wrappers.Linear(7, 5), x),
+        'mmcv conv2d': (wrappers.Conv2d(4, 6, 3), torch.randn(2, 4, 9, 8)),
+        'mmcv conv3d': (wrappers.Conv3d(3, 4, 3), torch.randn(2, 3, 6, 7, 8)),
         'parts': (PartMatrices(), torch.randn(3, 4, 8)),
     }
