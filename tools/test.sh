@@ -3,7 +3,8 @@
 #
 #   bash tools/test.sh [--slow] [pytest arguments]
 #
-# --slow runs the full-size and long checks too. The variables of tools/setup_env.sh apply.
+# --slow runs the full-size and long checks too. Files of tests are shared by RAZOR_TEST_PROCESSES
+# processes (2; 0 for none but pytest itself). The variables of tools/setup_env.sh apply.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -24,5 +25,6 @@ if [ -z "${RAZOR_TORCH:-}" ] &&
 fi
 # One thread a process: the tests start processes of their own.
 OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" "$RAZOR_PYTHON" -m pytest \
+    -n "${RAZOR_TEST_PROCESSES:-2}" --dist loadfile \
     ${selection[@]+"${selection[@]}"} ${arguments[@]+"${arguments[@]}"} || status=1
 exit "$status"

@@ -156,7 +156,9 @@ train_cfg = dict(max_iters={FINETUNE_STEPS})
         work_dir = self.work_dir(f'deploy_{run}')
         image, = self.folder.glob('input.*')
         _run_tool('deploy', self.config('deploy'), self.work_dir(run), image, '--work-dir',
-                  work_dir, '--rounds', '0', '--log-level', 'ERROR')
+                  work_dir, '--rounds', '0', '--log-level', 'ERROR',
+                  # Weights that are nearly random amplify the rounding between layers.
+                  *(['--integer-threshold', '2'] if self.algorithm.quantizes else []))
         return json.loads((work_dir / 'report.json').read_text(encoding='utf-8'))
 
     def check(self) -> dict:

@@ -178,16 +178,17 @@ def test_other_place(sandbox, relative):
 
 
 @pytest.mark.parametrize(('arguments', 'expected'), [
-    ((), '-m pytest -m not slow'),
-    (('--slow',), '-m pytest'),
-    (('--slow', 'tests/test_x.py', '-k', 'a b'), '-m pytest tests/test_x.py -k a b'),
-    (('-m', 'smoke'), '-m pytest -m not slow -m smoke'),
+    ((), ' -m not slow'),
+    (('--slow',), ''),
+    (('--slow', 'tests/test_x.py', '-k', 'a b'), ' tests/test_x.py -k a b'),
+    (('-m', 'smoke'), ' -m not slow -m smoke'),
 ])
 def test_test_script(sandbox, arguments, expected):
     result = sandbox.run('tools/test.sh', *arguments)
     assert result.returncode == 0, result.stderr
     steps = [call for call in sandbox.calls if not call.startswith('-c ')]
-    assert steps[-3:] == ['-m ruff check .', '-m mypy', expected]
+    assert steps[-3:] == ['-m ruff check .', '-m mypy',
+                          f'-m pytest -n 2 --dist loadfile{expected}']
 
 
 @pytest.mark.parametrize('environment', [{'RAZOR_TORCH': '2.1'}, {'IS_OLD': '1'}])
