@@ -32,7 +32,7 @@ step() {
     shift 2
     printf '\n[demo %4ds] %s\n' $((SECONDS - STARTED)) "$title"
     if ! "$@" 2>&1 | tee "$log" | grep --line-buffered -E \
-        'Epoch\((train|val|test)\)|left, checkpoint|rendering|written to|results are in'; then
+        'Epoch\((train|val|test)\)|sparsity [0-9]|rendering|the sliced model|results are in'; then
         if [ "${PIPESTATUS[0]}" -ne 0 ]; then
             tail -n 25 "$log" >&2
             echo "[demo] \"$title\" failed; the whole log is $log" >&2
