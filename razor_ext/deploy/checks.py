@@ -12,6 +12,8 @@ from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
+from razor_ext.structure.rebuild import load_state
+
 from .errors import DeployError
 
 
@@ -116,7 +118,7 @@ def load_strictly(model: nn.Module, checkpoint: str | os.PathLike) -> None:
     extra = [key for key in weights if key not in state]
     if extra:
         print_log(f'not in the model and left out: {_some(extra)}', logger='current')
-    model.load_state_dict({key: weights[key] for key in state})
+    load_state(model, weights)
 
 
 def _some(items: Sequence[str], limit: int = 3) -> str:

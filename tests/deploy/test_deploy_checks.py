@@ -27,6 +27,19 @@ def test_weights_are_loaded(model, tmp_path):
     assert torch.equal(model[0].weight, other[0].weight)
 
 
+def test_a_layer_of_the_present_layout_is_not_converted(tmp_path):
+    """Weights by name have lost the versions by which layers convert the layout of old releases."""
+    class Versioned(nn.Conv2d):
+        _version = 2
+
+        def _load_from_state_dict(self, state_dict, prefix, local_metadata, *args):
+            assert local_metadata.get('version') == 2
+            super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+
+    model = Versioned(3, 4, 3)
+    load_strictly(model, write(tmp_path / 'a.pth', {'state_dict': dict(model.state_dict())}))
+
+
 def test_missing_weights_name_a_wrapped_model(model, tmp_path):
     state = {f'architecture.{key}': value for key, value in model.state_dict().items()}
     with pytest.raises(DeployError, match=r'lacks 0\.weight.*architecture\.0\.weight'):
