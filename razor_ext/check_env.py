@@ -98,7 +98,7 @@ def examine(requirement: Requirement, required: bool, tested: str | None,
         requirement: What is wanted. A pin says what was tested; a bound must be met.
         required: Whether the package can be done without.
         tested: The tested version, or None.
-        options: Options for ``pip install`` in the command that mends it.
+        options: Options for ``pip install`` in the command that repairs it.
     """
     pinned = pinned_version(requirement)
     tested = tested or pinned
@@ -142,7 +142,7 @@ def describe_machine() -> str:
 def package_table(findings: list[Finding]) -> Table:
     """Return the table of packages."""
     table = Table(title='Packages')
-    for title in ('package', 'found', 'tested', 'state', 'mend it by'):
+    for title in ('package', 'found', 'tested', 'state', 'repair it by'):
         table.add_column(title, overflow='fold')
     for one in findings:
         state = one.state if one.required else f'{one.state} (optional)'
@@ -200,7 +200,7 @@ def main() -> int:
     for problem in problems:
         console.print(f'[red]{problem}[/]', highlight=False)
     if problems:
-        console.print('`bash tools/setup_env.sh` in the source tree mends all of it.')
+        console.print('`bash tools/setup_env.sh` in the source tree repairs all of it.')
         return 1
     console.print('[green]Everything required is there.[/]')
     return 0

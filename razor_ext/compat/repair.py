@@ -25,14 +25,14 @@ class RepairSpec:
         name: Unique name, also the one to give in ``RAZOR_EXT_SKIP_REPAIRS``.
         package: Top-level package the fault is in; without it there is nothing to repair.
         reason: What is wrong upstream, in one sentence.
-        mend: Tests for the fault and repairs it; returns whether there was anything to do.
+        apply: Tests for the fault and repairs it; returns whether there was anything to do.
         needs: Further top-level packages without which nobody meets the fault.
     """
 
     name: str
     package: str
     reason: str
-    mend: Callable[[], bool]
+    apply: Callable[[], bool]
     needs: tuple[str, ...] = ()
 
 
@@ -72,10 +72,10 @@ def run_repair(spec: RepairSpec, skip: frozenset[str]) -> Repair:
         state, detail = PACKAGE_MISSING, ', '.join(missing)
     else:
         try:
-            state = APPLIED if spec.mend() else NOT_NEEDED
+            state = APPLIED if spec.apply() else NOT_NEEDED
         except (ImportError, AssertionError) as error:
             state, detail = NOT_IMPORTABLE, f'{type(error).__name__}: {error}'
             logging.getLogger('razor_ext').warning(
                 'Repair %s: %s cannot be imported (%s). `python -m razor_ext.check_env` says how '
-                'to mend it.', spec.name, spec.package, detail)
+                'to repair it.', spec.name, spec.package, detail)
     return Repair(spec.name, spec.package, spec.reason, state, detail)

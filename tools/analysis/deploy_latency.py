@@ -77,14 +77,14 @@ def main() -> None:
 
 def print_table(rows: dict[str, dict]) -> None:
     """Print one line per file."""
-    yardsticks = ('dense fp32', 'dense int8', 'padded fp32')
+    baselines = ('dense fp32', 'dense int8', 'padded fp32')
     table = PrettyTable(['', 'MACs (M)', 'file (MB)', 'ms',
-                         *(f'faster than {name}' for name in yardsticks)], align='r')
+                         *(f'faster than {name}' for name in baselines)], align='r')
     for name, row in rows.items():
         table.add_row([name, f'{row["macs"] / 1e6:.0f}', f'{row["bytes"] / 1e6:.2f}',
                        f'{Spread(**row["ms"]):.2f}',
                        *(f'{Spread(**row["faster_than"][other]):.2f}'
-                         if other in row['faster_than'] else '' for other in yardsticks)])
+                         if other in row['faster_than'] else '' for other in baselines)])
     table.align[''] = 'l'
     print(f'{table}\nspreads are minimum / median / maximum')
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime's own static int8, as the yardstick: ranges from calibration, nothing trained."""
+"""ONNX Runtime's own static int8, as the baseline: ranges from calibration, nothing trained."""
 from __future__ import annotations
 
 import logging
