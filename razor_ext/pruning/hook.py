@@ -9,11 +9,10 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmrazor.registry import HOOKS
 
-from razor_ext.engine.averages import averaged_models
+from razor_ext.engine.run_models import averaged_models, unwrapped
 from razor_ext.structure.dense_config import dense_config
 from razor_ext.structure.folder import FOLDER
 
@@ -28,7 +27,7 @@ def algorithm_of(runner: Runner) -> PruningAlgorithm:
     Raises:
         TypeError: the model is something else.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     if not isinstance(model, PruningAlgorithm):
         raise TypeError(f'this hook belongs to a pruning algorithm over the dependency graph, not '
                         f'to a {type(model).__name__}; remove it from the hooks of the config')

@@ -4,13 +4,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Union
 
-from mmengine.model import is_model_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import OPTIMIZERS, Registry
 from mmrazor.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 from torch import nn
 from torch.optim import Optimizer
 
+from razor_ext.engine.run_models import unwrapped
 from razor_ext.quantization import quantizer_handles, split_scales
 
 from .paramwise import ParamGroups, find_param_constructor, grouped_by
@@ -80,7 +80,7 @@ class CompressionOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             ValueError: a setting that does not fit the optimizer or the model.
         """
         _refuse_sharding(model)
-        model = model.get_submodule('module') if is_model_wrapper(model) else model
+        model = unwrapped(model)
         options = dict(self.optimizer_cfg)
         kind = options.pop('type')
         groups = self._groups(model)

@@ -8,10 +8,10 @@ from typing import Any
 from mmengine.dist import broadcast, is_distributed
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from razor_ext.engine.run_models import unwrapped
 from razor_ext.registry import HOOKS, keep_root_names
 
 from .calibration import calibrate
@@ -47,7 +47,7 @@ class CalibrationHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Calibrate, unless every quantizer is set."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         handles = quantizer_handles(model)
         if handles and all(handle.quantizer.calibrated for handle in handles):
             return

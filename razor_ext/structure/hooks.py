@@ -8,12 +8,11 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmrazor.registry import HOOKS
 from torch import nn
 
-from razor_ext.engine.averages import averaged_models
+from razor_ext.engine.run_models import averaged_models, unwrapped
 
 from .dense_config import dense_config
 from .export import write_compressed
@@ -71,7 +70,7 @@ def compressed_of(model: nn.Module) -> tuple[nn.Module, CompressionRecord]:
     Raises:
         TypeError: it is no compressed model.
     """
-    model = model.get_submodule('module') if is_model_wrapper(model) else model
+    model = unwrapped(model)
     # A distilled run holds the model as its architecture.
     model = getattr(model, 'architecture', model)
     record = getattr(model, 'compression_record', None)

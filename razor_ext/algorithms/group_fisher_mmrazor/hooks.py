@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dist import is_main_process, master_only
-from mmengine.hooks import EMAHook, Hook
+from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmrazor.models.task_modules.demo_inputs import BaseDemoInput
 from mmrazor.registry import HOOKS, TASK_UTILS
 
 from razor_ext.engine.atomic import atomic_write
+from razor_ext.engine.run_models import averaged_models, unwrapped
 from razor_ext.pruning import TargetMissedError
 
 from .algorithm import GroupFisherAlgorithm
@@ -25,7 +25,7 @@ def algorithm_of(runner: Runner) -> GroupFisherAlgorithm:
     Raises:
         TypeError: the model is something else.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     if not isinstance(model, GroupFisherAlgorithm):
         raise TypeError(f'this hook belongs to a GroupFisherAlgorithm, not to a '
                         f'{type(model).__name__}; remove it from custom_hooks')
@@ -74,11 +74,9 @@ class PruningStructureHook(Hook):
 def _sync_averaged_structure(runner: Runner) -> None:
     """Give the structure to an averaged model: averaging masks would bring pruned channels back."""
     mutator = algorithm_of(runner).mutator
-    for hook in runner.hooks:
-        if isinstance(hook, EMAHook) and hasattr(hook, 'ema_model'):
-            averaged = hook.ema_model.module
-            averaged = averaged.module if is_model_wrapper(averaged) else averaged
-            averaged.mutator.copy_structure(mutator)
+    for average in averaged_models(runner):
+        assert isinstance(average, GroupFisherAlgorithm)  # a copy of the model
+        average.mutator.copy_structure(mutator)
 
 
 def checkpoint_names(resource_type: str, thresholds: Sequence[float]) -> dict[float, str]:

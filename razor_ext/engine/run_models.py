@@ -1,4 +1,4 @@
-"""Averages of the weights (EMA) that a run keeps."""
+"""The models that a run holds: the one it trains, and averages of its weights (EMA)."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -9,9 +9,13 @@ from mmengine.runner import Runner
 from torch import nn
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the model inside a wrapper for distributed training; itself where there is none."""
+    return model.get_submodule('module') if is_model_wrapper(model) else model
+
+
 def averaged_models(runner: Runner) -> Iterator[nn.Module]:
     """Yield the averaged copies of the model that a runner trains."""
     for hook in runner.hooks:
         if isinstance(hook, EMAHook) and hasattr(hook, 'ema_model'):
-            average = hook.ema_model.module
-            yield average.module if is_model_wrapper(average) else average
+            yield unwrapped(hook.ema_model.module)
