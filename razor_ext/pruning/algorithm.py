@@ -174,11 +174,14 @@ class PruningAlgorithm(DistilledAlgorithm):
         pruned = self.pruned_channels(self.architecture).numpy()
         return self.mutator.chooser().structure(pruned)
 
+    def sparsity(self, structure: Mapping[str, int]) -> float:
+        """Return the share of all prunable channels that a structure has pruned."""
+        return 1 - sum(structure.values()) / sum(self.mutator.choice_template.values())
+
     def progress(self, optim_wrapper: OptimWrapper) -> dict[str, float]:
         """Return what to report of the run, by name."""
         structure, graph = self.structure(), self.mutator.graph
-        sizes = self.mutator.choice_template
-        return {'sparsity': 1 - sum(structure.values()) / sum(sizes.values()),
+        return {'sparsity': self.sparsity(structure),
                 'macs': graph.macs(structure), 'params': graph.params(structure)}
 
     def stage(self, optim_wrapper: OptimWrapper) -> str:

@@ -160,9 +160,10 @@ class GETA(PruningAlgorithm):
 
     def bit_bank(self) -> BitBank | None:
         """Return the quantizers of the architecture; None where there are none."""
-        handles = quantizer_handles(self.architecture)
-        if self._bank is None and handles:
-            self._bank = BitBank(handles, BitRange(), BitRange(), self.bit_ranges())
+        if self._bank is None and self.quantizes:
+            handles = quantizer_handles(self.architecture)
+            if handles:
+                self._bank = BitBank(handles, BitRange(), BitRange(), self.bit_ranges())
         return self._bank
 
     def pruned_channels(self, architecture: nn.Module) -> Tensor:
@@ -180,7 +181,7 @@ class GETA(PruningAlgorithm):
             self._costs = StructureCosts(self.architecture, self.mutator)
         structure, bits = self.structure(), present_bits(self.architecture)
         summary = self._costs.summary(structure, bits)
-        scalars = {'sparsity': super().progress(optim_wrapper)['sparsity'],
+        scalars = {'sparsity': self.sparsity(structure),
                    **mean_bits(self._costs.layers(structure), bits),
                    **{name: summary[name] for name in ('macs', 'bops', 'relative_bops', 'params')}}
         if isinstance(optim_wrapper.optimizer, GroupSparseOptimizer):
