@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmrazor.registry import MODELS
-from tiny_geta import memoize_analysis
 
 from razor_ext.algorithms.geta.stages import Stages
 from razor_ext.deploy.convert import Conversion
@@ -32,30 +30,13 @@ from .gait_compression import (
     STAGES,
     load,
     onto,
-    plain_text,
     train,
-    write_silhouettes,
 )
 
 SCRATCH = 'geta_prune_gaitbase-plain-adam_8xb16-60k_casiab-64x44.py'
+pytestmark = pytest.mark.usefixtures('analysed_once')
 UNITS = {'gaitbase': 9, 'gaitgl': 6}
 PRUNE = {'model.checkpoint': None, 'model.stages': STAGES, 'model.divisor': 1}
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _once():
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        memoize_analysis(patch.setattr)
-        patch.setattr(Config, 'pretty_text', property(plain_text))
-        yield
-
-
-@pytest.fixture(scope='module')
-def data(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp('silhouettes')
-    write_silhouettes(folder)
-    return folder
 
 
 @pytest.fixture(scope='module', params=list(FAMILIES))

@@ -2,39 +2,21 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmrazor.registry import MODELS
-from tiny_geta import memoize_analysis
 
 from razor_ext.pruning import extract
 from razor_ext.structure.slicing import static_copy
 
-from .gait_compression import FAMILIES, load, plain_text, train, write_silhouettes
+from .gait_compression import FAMILIES, load, train
 
+pytestmark = pytest.mark.usefixtures('analysed_once')
 UNITS = {'gaitbase': 9, 'gaitgl': 6}
 PRUNE = {'model.checkpoint': None, 'model.divisor': 1, 'model.schedule.interval': 1,
          'default_hooks.pruning.interval': 1}
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _once():
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        memoize_analysis(patch.setattr)
-        patch.setattr(Config, 'pretty_text', property(plain_text))
-        yield
-
-
-@pytest.fixture(scope='module')
-def data(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp('silhouettes')
-    write_silhouettes(folder)
-    return folder
 
 
 @pytest.mark.parametrize('family', FAMILIES)

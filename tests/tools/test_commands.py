@@ -2,8 +2,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,8 +13,7 @@ from tiny_pose import SIZE, group_fisher, prune_hooks, tiny_rtmpose
 
 import razor_ext  # noqa: F401
 
-ROOT = Path(__file__).parents[2]
-HELPERS = ROOT / 'tests' / 'helpers'
+from .commands import run
 
 
 @pytest.fixture(scope='module')
@@ -34,29 +31,20 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _run(*command: object, fails: bool = False) -> str:
-    environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHON=sys.executable,
-                       PYTHONPATH=f'{HELPERS}{os.pathsep}{ROOT}')
-    done = subprocess.run([str(part) for part in command], cwd=ROOT, env=environment, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    assert (done.returncode != 0) == fails, done.stdout[-4000:]
-    return done.stdout
-
-
 def test_train_and_resume(config: Path, tmp_path: Path) -> None:
     """A run that is stopped after one epoch goes on with --resume and meets its target."""
     tool = (sys.executable, 'tools/train.py', config, '--work-dir', tmp_path)
-    first = _run(*tool, '--cfg-options', 'train_cfg.max_epochs=1', 'model.prune_end=0.9',
-                 'model.target_flop_ratio=0.9', 'custom_hooks.1.save_ckpt_thr=[0.9]')
+    first = run(*tool, '--cfg-options', 'train_cfg.max_epochs=1', 'model.prune_end=0.9',
+                'model.target_flop_ratio=0.9', 'custom_hooks.1.save_ckpt_thr=[0.9]')
     assert 'flops left, checkpoint saved' in first
-    second = _run(*tool, '--resume')
+    second = run(*tool, '--resume')
     assert 'resumed epoch: 1' in second
     assert (tmp_path / 'flops_0.60.pth').is_file() and (tmp_path / 'flops_0.90.pth').is_file()
 
 
 def test_get_channel_units(config: Path, tmp_path: Path) -> None:
-    _run(sys.executable, 'tools/get_channel_units.py', config, '--choice',
-         '-o', tmp_path / 'units.json')
+    run(sys.executable, 'tools/get_channel_units.py', config, '--choice',
+        '-o', tmp_path / 'units.json')
     units = json.loads((tmp_path / 'units.json').read_text())
     assert units['backbone.stem.0.conv_(0, 4)_4'] == 4
 
@@ -70,20 +58,20 @@ def test_get_channel_units_of_a_dense_model_are_those_of_the_graph(tmp_path: Pat
                 default_scope='mmpose', model=tiny_rtmpose())).dump(path)
     for tracer in ('graph', 'mmrazor'):
         out = tmp_path / f'{tracer}.json'
-        _run(sys.executable, 'tools/get_channel_units.py', path, '--choice', '-o', out,
-             *(('--tracer', tracer) if tracer == 'mmrazor' else ()))
+        run(sys.executable, 'tools/get_channel_units.py', path, '--choice', '-o', out,
+            *(('--tracer', tracer) if tracer == 'mmrazor' else ()))
         listed[tracer] = json.loads(out.read_text())
     graph = analyze(MODELS.build(tiny_rtmpose()), torch.zeros(1, 3, *SIZE))
     assert listed['graph'] == {unit.name: unit.num_channels for unit in graph.units}
     assert len(listed['mmrazor']) == len(listed['graph']) - 3
-    message = _run(sys.executable, 'tools/get_channel_units.py', path, '--shape', 1, 2, 64, 64,
-                   fails=True)
+    message = run(sys.executable, 'tools/get_channel_units.py', path, '--shape', 1, 2, 64, 64,
+                  fails=True)
     assert 'Traceback' not in message and '--shape' in message
 
 
 def test_get_flops_of_a_config_of_an_installed_package() -> None:
-    table = _run(sys.executable, 'tools/get_flops.py',
-                 'mmpose::body_2d_keypoint/rtmpose/coco/rtmpose-t_8xb256-420e_coco-256x192.py')
+    table = run(sys.executable, 'tools/get_flops.py',
+                'mmpose::body_2d_keypoint/rtmpose/coco/rtmpose-t_8xb256-420e_coco-256x192.py')
     assert '1 x 3 x 256 x 192' in table
 
 
@@ -100,9 +88,9 @@ def test_get_flops_of_a_config_of_an_installed_package() -> None:
 ], ids=['config', 'option', 'checkpoint', 'flops config', 'flops option', 'units option'])
 def test_what_does_not_fit_is_named(config: Path, arguments: tuple, message: str) -> None:
     command = [config if part == 'CONFIG' else part for part in arguments]
-    assert message in _run(sys.executable, *command, fails=True)
+    assert message in run(sys.executable, *command, fails=True)
 
 
 @pytest.mark.parametrize('launcher', ['dist_train', 'dist_test', 'slurm_train', 'slurm_test'])
 def test_launchers_say_how_they_are_used(launcher: str) -> None:
-    assert 'usage:' in _run('bash', f'tools/{launcher}.sh', fails=True)
+    assert 'usage:' in run('bash', f'tools/{launcher}.sh', fails=True)

@@ -2,14 +2,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from .commands import ROOT, run
+
 PHOTOGRAPHS = ROOT.parent / 'shared' / 'data' / 'pose'
 pytestmark = [
     pytest.mark.slow, pytest.mark.upstream, pytest.mark.timeout(1800),
@@ -67,15 +66,6 @@ model = dict(fix_subnet='{folder}/finetune/fix_subnet.json',
 ''')
 
 
-def _run(*command: object) -> str:
-    environment = dict(os.environ, PYTHON=sys.executable, OMP_NUM_THREADS='1',
-                       PYTHONPATH=os.pathsep.join([str(ROOT), str(Path(__file__).parent)]))
-    done = subprocess.run([str(part) for part in command], cwd=ROOT, env=environment, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    assert done.returncode == 0, done.stdout[-4000:]
-    return done.stdout
-
-
 @pytest.mark.parametrize('name, data, steps, port', [
     ('rtmpose-s_8xb256-420e_coco-256x192', COCO, GRAPH, 29611),
     ('rtmpose-t_8xb1024-700e_body8-halpe26-256x192', HALPE, GRAPH, 29612),
@@ -91,29 +81,29 @@ def test_prune_finetune_test_deploy(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         hooks = DIGEST if step == 'prune' else ''
         (tmp_path / f'{step}.py').write_text(text.format(hooks=hooks, **fill))
 
-    _run('bash', 'tools/dist_train.sh', tmp_path / 'prune.py', 2, '--work-dir', tmp_path / 'prune')
+    run('bash', 'tools/dist_train.sh', tmp_path / 'prune.py', 2, '--work-dir', tmp_path / 'prune')
     ranks = {path.read_text() for path in (tmp_path / 'prune').glob('rank?.txt')}
     assert len(list((tmp_path / 'prune').glob('rank?.txt'))) == 2 and len(ranks) == 1
 
-    _run('bash', 'tools/dist_train.sh', tmp_path / 'finetune.py', 2,
-         '--work-dir', tmp_path / 'finetune')
+    run('bash', 'tools/dist_train.sh', tmp_path / 'finetune.py', 2,
+        '--work-dir', tmp_path / 'finetune')
     checkpoint = tmp_path / 'finetune' / 'epoch_4.pth'
-    _run('bash', 'tools/dist_test.sh', tmp_path / 'finetune.py', checkpoint, 2,
-         '--work-dir', tmp_path / 'test', '--out', tmp_path / 'metrics.json')
+    run('bash', 'tools/dist_test.sh', tmp_path / 'finetune.py', checkpoint, 2,
+        '--work-dir', tmp_path / 'test', '--out', tmp_path / 'metrics.json')
     assert json.loads((tmp_path / 'metrics.json').read_text())
 
     photographs = sorted((PHOTOGRAPHS / 'coco').glob('*.jpg'))
     model = ([tmp_path / 'deploy.py', checkpoint] if 'deploy' in steps else
              [tmp_path / 'finetune' / 'compressed'])
-    _run(sys.executable, 'tools/deploy.py',
-         'configs/deploy/pose_simcc_onnxruntime_static-256x192.py', *model, photographs[0],
-         '--test-img', *photographs, '--work-dir', tmp_path / 'deployed', '--rounds', 3)
+    run(sys.executable, 'tools/deploy.py',
+        'configs/deploy/pose_simcc_onnxruntime_static-256x192.py', *model, photographs[0],
+        '--test-img', *photographs, '--work-dir', tmp_path / 'deployed', '--rounds', 3)
     report = json.loads((tmp_path / 'deployed' / 'report.json').read_text())
     assert {parity['name'] for parity in report['parity']} == {'simcc_x', 'simcc_y'}
     assert all(parity['max_abs'] <= 1e-4 for parity in report['parity'])
     for photograph in photographs:
-        drawn = _run(sys.executable, 'tools/examples/onnx_pose.py',
-                     tmp_path / 'deployed' / 'end2end.onnx', photograph,
-                     tmp_path / photograph.name)
+        drawn = run(sys.executable, 'tools/examples/onnx_pose.py',
+                    tmp_path / 'deployed' / 'end2end.onnx', photograph,
+                    tmp_path / photograph.name)
         keypoints = 26 if 'halpe26' in name else 17
         assert sum('score' in line for line in drawn.splitlines()) == keypoints

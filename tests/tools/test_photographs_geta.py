@@ -2,8 +2,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +12,8 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmrazor.registry import MODELS
 
-from .test_photographs import COCO, DIGEST, HALPE, PHOTOGRAPHS, ROOT, SHORT
+from .commands import ROOT, run
+from .test_photographs import COCO, DIGEST, HALPE, PHOTOGRAPHS, SHORT
 
 pytestmark = [
     pytest.mark.slow, pytest.mark.upstream, pytest.mark.timeout(2400),
@@ -46,15 +45,6 @@ def write_dense(config: Path, path: Path) -> None:
     torch.save({'state_dict': model.state_dict()}, path)
 
 
-def _run(*command: object) -> str:
-    environment = dict(os.environ, PYTHON=sys.executable, OMP_NUM_THREADS='1',
-                       PYTHONPATH=os.pathsep.join([str(ROOT), str(Path(__file__).parent)]))
-    done = subprocess.run([str(part) for part in command], cwd=ROOT, env=environment, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    assert done.returncode == 0, done.stdout[-4000:]
-    return done.stdout
-
-
 @pytest.mark.parametrize('name, data, port', [
     ('rtmpose-s_8xb256-420e_coco-256x192', COCO, 29621),
     ('rtmpose-t_8xb1024-700e_body8-halpe26-256x192', HALPE, 29622)], ids=['s-coco', 't-halpe26'])
@@ -67,35 +57,35 @@ def test_prune_finetune_test_deploy(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (tmp_path / f'{step}.py').write_text((text + data + SHORT).format(hooks=hooks, **fill))
 
     write_dense(fill['configs'] / f'geta_prune_{name}.py', tmp_path / 'dense.pth')
-    _run('bash', 'tools/dist_train.sh', tmp_path / 'prune.py', 2, '--work-dir', tmp_path / 'prune')
+    run('bash', 'tools/dist_train.sh', tmp_path / 'prune.py', 2, '--work-dir', tmp_path / 'prune')
     digests = [path.read_text() for path in (tmp_path / 'prune').glob('rank?.txt')]
     assert len(digests) == 2 and len(set(digests)) == 1
     compressed = tmp_path / 'prune' / 'compressed'
     written = {path.name for path in compressed.iterdir()}
     assert {'fix_subnet.json', 'quant.json', 'compressed.pth'} <= written
 
-    table = _run(sys.executable, 'tools/extract_compressed.py', tmp_path / 'prune.py',
-                 tmp_path / 'prune' / 'epoch_6.pth', '--out', tmp_path / 'extracted')
+    table = run(sys.executable, 'tools/extract_compressed.py', tmp_path / 'prune.py',
+                tmp_path / 'prune' / 'epoch_6.pth', '--out', tmp_path / 'extracted')
     for key in ('parameters', 'MACs', 'BOPs', 'weights (MB)'):
         assert key in table
     for file in ('fix_subnet.json', 'quant.json'):
         assert (tmp_path / 'extracted' / file).read_text() == (compressed / file).read_text()
 
-    _run('bash', 'tools/dist_train.sh', tmp_path / 'finetune.py', 2,
-         '--work-dir', tmp_path / 'finetune')
+    run('bash', 'tools/dist_train.sh', tmp_path / 'finetune.py', 2,
+        '--work-dir', tmp_path / 'finetune')
     checkpoint = tmp_path / 'finetune' / 'epoch_6.pth'
-    _run('bash', 'tools/dist_test.sh', tmp_path / 'finetune.py', checkpoint, 2,
-         '--work-dir', tmp_path / 'test', '--out', tmp_path / 'metrics.json')
+    run('bash', 'tools/dist_test.sh', tmp_path / 'finetune.py', checkpoint, 2,
+        '--work-dir', tmp_path / 'test', '--out', tmp_path / 'metrics.json')
     assert json.loads((tmp_path / 'metrics.json').read_text())
 
     photographs = sorted((PHOTOGRAPHS / 'coco').glob('*.jpg'))
     # No latency is asked for: integers of a short run need not be faster on this machine.
-    _run(sys.executable, 'tools/deploy.py',
-         'configs/deploy/pose_simcc_onnxruntime_static-256x192.py',
-         tmp_path / 'finetune' / 'compressed', photographs[0], '--test-img', *photographs,
-         '--work-dir', tmp_path / 'deployed', '--rounds', 0,
-         # Weights that are nearly random amplify the rounding between layers.
-         '--integer-threshold', 2)
+    run(sys.executable, 'tools/deploy.py',
+        'configs/deploy/pose_simcc_onnxruntime_static-256x192.py',
+        tmp_path / 'finetune' / 'compressed', photographs[0], '--test-img', *photographs,
+        '--work-dir', tmp_path / 'deployed', '--rounds', 0,
+        # Weights that are nearly random amplify the rounding between layers.
+        '--integer-threshold', 2)
     report = json.loads((tmp_path / 'deployed' / 'report.json').read_text())
     assert {parity['name'] for parity in report['parity']} == {'simcc_x', 'simcc_y'}
     assert all(parity['max_abs'] <= 1e-4 for parity in report['parity'])
