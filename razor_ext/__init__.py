@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 from . import compat
 from .version import __version__
@@ -14,4 +15,13 @@ if compat.is_usable('mmengine'):
         importlib.import_module(f'{__name__}.algorithms')
     importlib.import_module(f'{__name__}.engine.families').load_families()
 
-__all__ = ['__version__', 'compat']
+__all__ = ['__version__', 'compat', 'compress', 'load_compressed_model']
+
+#: Compression of plain PyTorch models, imported when it is asked for.
+_PLAIN = ('compress', 'load_compressed_model')
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLAIN:
+        return getattr(importlib.import_module(f'{__name__}.plain'), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import torch
+from mmengine.model import BaseModel
 from mmengine.runner import CheckpointLoader
 from mmrazor.models.algorithms.base import BaseAlgorithm
 from mmrazor.models.distillers import ConfigurableDistiller
@@ -15,10 +16,28 @@ from torch import Tensor, nn
 class DistilledAlgorithm(BaseAlgorithm):
     """An algorithm that may have the dense model as its teacher.
 
+    Args:
+        architecture: the dense model, or its config. A plain `nn.Module` is trained by a loop of
+            its own, since it knows none of the modes of an MMEngine model.
+        data_preprocessor: the data preprocessor; None for the architecture's.
+        init_cfg: initialisation config.
+
     Attributes:
         teacher: the dense model, frozen and in evaluation mode; None without a distiller.
         distiller: MMRazor's distiller; None where nothing is distilled.
     """
+
+    def __init__(self, architecture: nn.Module | dict,
+                 data_preprocessor: nn.Module | dict | None = None,
+                 init_cfg: dict | None = None) -> None:
+        if isinstance(architecture, nn.Module) and not isinstance(architecture, BaseModel):
+            # MMRazor's own constructor refuses one; this is the rest of it.
+            BaseModel.__init__(self, data_preprocessor, init_cfg)
+            self.architecture = cast(BaseModel, architecture)
+            self.module_inplace = False
+            self.set_module_inplace_false(architecture, 'self.architecture')
+        else:
+            super().__init__(architecture, data_preprocessor, init_cfg)
 
     def __getattr__(self, name: str) -> Any:
         """Return a part of the architecture, which hooks of the dense training look for here."""

@@ -17,8 +17,7 @@ from razor_ext.structure.dense_config import dense_config
 from razor_ext.structure.folder import FOLDER
 
 from .algorithm import PruningAlgorithm
-from .errors import NothingTrainedError
-from .steps import StepWatch
+from .steps import StepWatch, check_trained
 
 
 def algorithm_of(runner: Runner) -> PruningAlgorithm:
@@ -109,8 +108,8 @@ class PruningHook(Hook):
         """
         algorithm = algorithm_of(runner)
         self._watch.close(_loss_scale(runner))
-        _check_trained(runner.iter, algorithm.trained_steps(runner.optim_wrapper,
-                                                            self._watch.trained))
+        check_trained(runner.iter, algorithm.trained_steps(runner.optim_wrapper,
+                                                           self._watch.trained))
         compressed = algorithm.compressed(next(averages_of(runner), None))
         if is_main_process():
             compressed.write(Path(runner.work_dir) / FOLDER, self._config)
@@ -129,17 +128,6 @@ class PruningHook(Hook):
 def _loss_scale(runner: Runner) -> float:
     scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
     return 1.0 if scaler is None else scaler.get_scale()
-
-
-def _check_trained(iterations: int, trained: int) -> None:
-    if not iterations:
-        raise NothingTrainedError('the run had no iteration, so nothing was trained and nothing is '
-                                  'written: look at train_cfg and the length of the dataset')
-    if trained <= 0:
-        raise NothingTrainedError(
-            f'every step of the {iterations} iterations was skipped, since gradients were NaN or '
-            'infinite: nothing was trained and nothing is written. Lower optim_wrapper.lr_ratio, '
-            'clip gradients (optim_wrapper.clip_grad), or look for the fault in the data or loss')
 
 
 def _num_samples(batch: Any) -> int:

@@ -6,6 +6,8 @@ from typing import Any
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch.optim import Optimizer
 
+from .errors import NothingTrainedError
+
 
 class StepWatch:
     """Counts the iterations in which an optimizer took a step.
@@ -39,3 +41,23 @@ class StepWatch:
         """
         self.trained += self._called and scale >= self._scale
         self._called, self._scale = False, scale
+
+
+def check_trained(iterations: int, trained: int) -> None:
+    """Refuse a run that has learned nothing.
+
+    Args:
+        iterations: of the run.
+        trained: those of them that have trained.
+
+    Raises:
+        NothingTrainedError: there was none.
+    """
+    if not iterations:
+        raise NothingTrainedError('the run had no iteration, so nothing was trained and nothing is '
+                                  'written: look at train_cfg and the length of the dataset')
+    if trained <= 0:
+        raise NothingTrainedError(
+            f'every step of the {iterations} iterations was skipped, since gradients were NaN or '
+            'infinite: nothing was trained and nothing is written. Lower optim_wrapper.lr_ratio, '
+            'clip gradients (optim_wrapper.clip_grad), or look for the fault in the data or loss')

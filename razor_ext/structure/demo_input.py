@@ -35,12 +35,29 @@ class FamilyDemoInput(BaseDemoInput):
         return build_demo_input(config).get_data(model, training=training)
 
 
-def build_demo_input(config: Sequence[int] | Mapping[str, Any] | None = None) -> Any:
+class GivenInput(BaseDemoInput):
+    """An input that is there already.
+
+    Args:
+        data: Arguments of the model: a tensor, a tuple, or a mapping of keyword arguments.
+    """
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(input_shape=None)
+        self._data = data
+
+    def _get_data(self, model: nn.Module, input_shape: Sequence[int] | None,
+                  training: bool) -> Any:
+        return self._data
+
+
+def build_demo_input(config: Sequence[int] | Mapping[str, Any] | BaseDemoInput | None = None
+                     ) -> Any:
     """Build what makes the input that a model is traced on.
 
     Args:
-        config: A shape [N, C, ...] with N = 1, the config of one of MMRazor's demo inputs, or None
-            for the input of the model's family.
+        config: A shape [N, C, ...] with N = 1, the config of one of MMRazor's demo inputs, a demo
+            input itself, or None for the input of the model's family.
 
     Returns:
         An object whose `get_data(model)` returns the model's arguments, its preprocessing done.
@@ -53,6 +70,8 @@ def build_demo_input(config: Sequence[int] | Mapping[str, Any] | None = None) ->
         >>> tuple(data['inputs'].shape), data['mode']
         ((1, 1, 6, 64, 44), 'tensor')
     """
+    if isinstance(config, BaseDemoInput):
+        return config
     if config is None:
         config = dict(type='FamilyDemoInput')
     elif not isinstance(config, Mapping):

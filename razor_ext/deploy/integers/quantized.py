@@ -103,7 +103,8 @@ def quantize_export(float_file: str | os.PathLike, model: nn.Module, quant_file:
     if not calibration:
         raise DeployError('no calibration image: give some with --calib-img, or a data set with '
                           '--calib-dataset-cfg')
-    reference, layers, floating = _fake_quantized(model, load_quant(quant_file), inputs[0])
+    reference, layers, floating = _fake_quantized(model, load_quant(quant_file), inputs[0],
+                                                 run)
     graph = onnx.load(Path(float_file))
     graph = raise_opset(graph) if pack else graph
     name = graph.graph.input[0].name
@@ -156,7 +157,7 @@ def quantize_symmetric(float_file: str | os.PathLike, model: nn.Module,
         raise DeployError('symmetric pairs are not packed; leave out --pack-int4')
     spec = load_quant(quant_file)
     require_symmetric(spec)
-    reference, layers, floating = _fake_quantized(model, spec, inputs[0])
+    reference, layers, floating = _fake_quantized(model, spec, inputs[0], run)
     graph = insert_symmetric_qdq(onnx.load(Path(float_file)), layers)
     pairs = check_pattern(graph)
     floating.update({layer.name: layer.refused for layer in layers if layer.refused})
@@ -172,30 +173,30 @@ ON_GRIDS = IntegerForm('Q/DQ on the trained grids', quantize_export)
 SYMMETRIC = IntegerForm('symmetric Q/DQ pairs', quantize_symmetric, require_symmetric)
 
 
-def _fake_quantized(model: nn.Module, spec: Mapping, batch: torch.Tensor,
+def _fake_quantized(model: nn.Module, spec: Mapping, batch: torch.Tensor, run: TorchRun,
                     ) -> tuple[nn.Module, list[LayerGrids], dict[str, str]]:
     """A fake-quantized copy, its layers that run, and why some of those are not quantized."""
     reference = copy.deepcopy(model)
     apply_quant(reference, spec)
     reference.eval()
-    ran = layers_that_run(reference, batch)
+    ran = layers_that_run(reference, batch, run)
     return (reference, [layer for layer in layer_grids(reference) if layer.name in ran],
             {name: why for name, why in spec['float_layers'].items() if name in ran})
 
 
-def layers_that_run(model: nn.Module, batch: torch.Tensor) -> set[str]:
+def layers_that_run(model: nn.Module, batch: torch.Tensor, run: TorchRun = run_torch) -> set[str]:
     """Names of the modules that a forward runs; a classifier for training alone is not exported.
 
     Args:
         model: Model in eval mode.
         batch: Its inputs.
+        run: What runs it.
     """
     ran: set[str] = set()
     handles = [module.register_forward_pre_hook(lambda *_, name=name: ran.add(name))
                for name, module in model.named_modules()]
     try:
-        with torch.no_grad():
-            model(batch, None, mode='tensor')
+        run(model, [batch])
     finally:
         for handle in handles:
             handle.remove()
