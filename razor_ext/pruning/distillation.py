@@ -2,15 +2,17 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
 from mmengine.model import BaseModel
-from mmengine.runner import CheckpointLoader
 from mmrazor.models.algorithms.base import BaseAlgorithm
 from mmrazor.models.distillers import ConfigurableDistiller
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
+
+from .dense_weights import load_dense
 
 
 class DistilledAlgorithm(BaseAlgorithm):
@@ -73,16 +75,29 @@ class DistilledAlgorithm(BaseAlgorithm):
         """Load or make the dense weights; the teacher takes the same.
 
         Raises:
-            ValueError: there is a teacher, but no checkpoint of the dense model.
+            FileNotFoundError: the checkpoint does not exist.
+            ValueError: there is a teacher, but no checkpoint of the dense model; or the checkpoint
+                is of another model.
         """
+        checkpoint = self._dense_checkpoint()
+        if self.teacher is not None and checkpoint is None:
+            raise ValueError('a distiller learns from the dense model: set the checkpoint of '
+                             'the dense model as architecture.init_cfg or as model.checkpoint')
+        if checkpoint is not None:
+            # Else every part would fetch its own pretrained weights first.
+            self.architecture.is_init = True
         super().init_weights()
-        if self.teacher is not None:
-            checkpoint = (self.architecture.init_cfg or {}).get('checkpoint')
-            if not checkpoint:
-                raise ValueError('a distiller learns from the dense model: set the checkpoint of '
-                                 'the dense model as architecture.init_cfg or as model.checkpoint')
-            state = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
-            self.teacher.load_state_dict(state.get('state_dict', state))
+        if checkpoint is not None:
+            load_dense(self.architecture, checkpoint)
+            if self.teacher is not None:
+                load_dense(self.teacher, checkpoint)
+
+    def _dense_checkpoint(self) -> str | None:
+        init_cfg = getattr(self.architecture, 'init_cfg', None)
+        if isinstance(init_cfg, Mapping) and init_cfg.get('type') == 'Pretrained' \
+                and set(init_cfg) <= {'type', 'checkpoint', '_scope_'}:
+            return init_cfg['checkpoint']
+        return None
 
     def train(self, mode: bool = True) -> DistilledAlgorithm:
         """Set the training mode; the teacher always evaluates."""

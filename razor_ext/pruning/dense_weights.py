@@ -1,0 +1,67 @@
+"""The weights that a run of compression starts from."""
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+
+from mmengine.runner import CheckpointLoader
+from torch import Tensor, nn
+
+from razor_ext.quantization.quantizer import Quantizer
+from razor_ext.structure.rebuild import layout_versions, with_versions
+
+#: Prefix of the keys that a data-parallel wrapper has saved.
+_WRAPPER = 'module.'
+
+
+def load_dense(model: nn.Module, checkpoint: str | os.PathLike) -> None:
+    """Load a checkpoint that must fill a dense model, its quantizers apart.
+
+    Args:
+        model: the dense model; its layers may hold quantizers, which calibration sets.
+        checkpoint: a file or an address. What it holds besides is left out.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        ValueError: it holds no state dict, or is of another model.
+    """
+    name = os.fspath(checkpoint)
+    if '://' not in name and not Path(name).is_file():
+        raise FileNotFoundError(f'checkpoint {name!r} does not exist; set model.checkpoint to the '
+                                'weights of the dense model')
+    state = _read(name)
+    own = _float_state(model)
+    missing = [key for key in own if key not in state
+               and not key.endswith('num_batches_tracked')]
+    wrong = [key for key, value in own.items() if key in state and state[key].shape != value.shape]
+    if missing or wrong:
+        examples = [f'{key} is missing' for key in missing[:1]] + [
+            f'{key} is {tuple(state[key].shape)}, not {tuple(own[key].shape)}' for key in wrong[:1]]
+        raise ValueError(
+            f'checkpoint {name!r} is of another model than this {type(model).__name__}: of its '
+            f'{len(own)} weights {len(missing)} are missing and {len(wrong)} have another shape '
+            f'({"; ".join(examples)}). Set model.checkpoint to the weights that this config was '
+            'trained to; to start from a pretrained backbone, train the dense model first')
+    filled = OrderedDict((key, state[key]) for key in own if key in state)
+    model.load_state_dict(with_versions(filled, layout_versions(state)
+                                        or layout_versions(model.state_dict())), strict=False)
+
+
+def _read(name: str) -> Mapping[str, Tensor]:
+    content = CheckpointLoader.load_checkpoint(name, map_location='cpu')
+    state = content.get('state_dict', content) if isinstance(content, Mapping) else None
+    if not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f'checkpoint {name!r} holds no `state_dict` of tensors; set '
+                         'model.checkpoint to the weights of the dense model')
+    if all(key.startswith(_WRAPPER) for key in state):
+        return OrderedDict((key[len(_WRAPPER):], value) for key, value in state.items())
+    return state
+
+
+def _float_state(model: nn.Module) -> dict[str, Tensor]:
+    learned = tuple(f'{name}.' for name, module in model.named_modules()
+                    if isinstance(module, Quantizer))
+    return {key: value for key, value in model.state_dict().items()
+            if not key.startswith(learned)} if learned else dict(model.state_dict())
