@@ -43,7 +43,7 @@ def count_torch(model: nn.Module, forward: Callable[[], object]) -> dict[str, in
 
 def count_onnx(path: str | os.PathLike,
                feed: Mapping[str, np.ndarray] | None = None) -> dict[str, int]:
-    """Count an ONNX file: every Conv, Gemm and MatMul, products of activations included.
+    """Count an ONNX file: convolutions, Gemm and MatMul, products of activations included.
 
     Args:
         path: File.
@@ -54,7 +54,8 @@ def count_onnx(path: str | os.PathLike,
         ``macs``, without channels that are filled up with zeros.
     """
     model = onnx.load(os.fspath(path))
-    nodes = [node for node in model.graph.node if node.op_type in CONTRACTIONS]
+    nodes = [node for node in model.graph.node
+             if node.op_type in (*CONTRACTIONS, 'ConvTranspose')]
     stored = {item.name: list(item.dims) for item in model.graph.initializer}
     # Shapes are read from one run: static inference loses them at the first computed Reshape.
     wanted = dict.fromkeys(name for node in nodes for name in (*node.input[:2], node.output[0])
@@ -77,4 +78,6 @@ def _node_macs(node: onnx.NodeProto, shapes: dict[str, list[int]], filled: int) 
     if node.op_type == 'Conv':
         channels, *kernel = shapes[node.input[1]][1:]
         return outputs * (channels - filled) * prod(kernel)
+    if node.op_type == 'ConvTranspose':  # its weight is [in, out / group, *kernel]
+        return prod(shapes[node.input[0]]) * prod(shapes[node.input[1]][1:])
     return outputs * shapes[node.input[0]][0 if has_flag(node, 'transA') else -1]

@@ -44,6 +44,21 @@ def test_onnx_counts(tmp_path):
     assert counts['macs'] == conv + 1 * 8 + 1 * 8 + 1
 
 
+def test_a_transposed_convolution_is_counted_as_in_torch(tmp_path):
+    model = nn.ConvTranspose2d(6, 4, 4, stride=2, padding=1, groups=2, bias=False)
+    weight = numpy_helper.from_array(model.weight.detach().numpy(), 'w')
+    graph = helper.make_graph(
+        [helper.make_node('ConvTranspose', ['input', 'w'], ['output'], group=2, strides=[2, 2],
+                          pads=[1, 1, 1, 1])], 'upsampling',
+        [helper.make_tensor_value_info('input', TensorProto.FLOAT, [1, 6, 5, 3])],
+        [helper.make_tensor_value_info('output', TensorProto.FLOAT, None)], [weight])
+    path = tmp_path / 'upsampling.onnx'
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)], ir_version=8),
+              path)
+    assert count_onnx(path)['macs'] == 5 * 3 * 6 * 2 * 16
+    assert count_torch(model, lambda: model(torch.zeros(1, 6, 5, 3)))['macs'] == 5 * 3 * 6 * 2 * 16
+
+
 def test_torch_counts():
     model = nn.Sequential(nn.Conv2d(4, 8, 3, bias=False), nn.Flatten(), nn.Linear(8 * 4 * 3, 5))
     counts = count_torch(model, lambda: model(torch.zeros(1, 4, 6, 5)))
