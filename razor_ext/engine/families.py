@@ -56,6 +56,24 @@ DemoInput = Union[Sequence[int], Mapping[str, Any],
                   Callable[['nn.Module'], Union[Sequence[int], Mapping[str, Any], None]]]
 
 
+@dataclass(frozen=True)
+class Deployment:
+    """What an exported file of a model looks like.
+
+    Attributes:
+        codebase: MMDeploy's `codebase_config`.
+        input_names, output_names: of the graph, in order.
+        input_shape: (width, height) of an image model's input; None where it is free.
+        dynamic_axes: those of `torch.onnx.export`; empty for a static graph.
+    """
+
+    codebase: Mapping[str, Any]
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    input_shape: tuple[int, int] | None = None
+    dynamic_axes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+
+
 class FamilyError(ValueError):
     """An entry point that is no family, or two families of one name."""
 
@@ -75,6 +93,8 @@ class Family:
             need not be installed.
         demo_inputs: Input that a model is traced on, by 'package.module.Type' of the model; it
             serves subclasses too.
+        deployments: How a model is exported, by its type as in `demo_inputs`: a `Deployment`, or a
+            function of the model that returns one, or None where it knows none.
         samples: Random input file content of a deployment, by MMDeploy's name of the task: a
             function of a NumPy generator.
     """
@@ -84,6 +104,8 @@ class Family:
     modules: tuple[str, ...] = ()
     deploy_modules: tuple[str, ...] = ()
     demo_inputs: Mapping[str, DemoInput] = field(default_factory=dict)
+    deployments: Mapping[str, Deployment | Callable[[nn.Module], Deployment | None]] = field(
+        default_factory=dict)
     samples: Mapping[str, Callable[[np.random.Generator], np.ndarray]] = field(
         default_factory=dict)
 
@@ -205,9 +227,22 @@ def find_demo_input(model: nn.Module) -> Sequence[int] | Mapping[str, Any] | Non
         A shape with a batch of 1, the config of one of MMRazor's demo inputs, or None where no
         family knows the model.
     """
+    return _by_type(model, lambda family: family.demo_inputs)
+
+
+def find_deployment(model: nn.Module) -> Deployment | None:
+    """Return how a model is exported, None where no family knows it.
+
+    Args:
+        model: The dense model.
+    """
+    return _by_type(model, lambda family: family.deployments)
+
+
+def _by_type(model: nn.Module, table: Callable[[Family], Mapping[str, Any]]) -> Any:
     for cls in type(model).__mro__:
         for family in families():
-            value = family.demo_inputs.get(f'{cls.__module__}.{cls.__qualname__}')
+            value = table(family).get(f'{cls.__module__}.{cls.__qualname__}')
             value = value(model) if callable(value) else value
             if value is not None:
                 return value

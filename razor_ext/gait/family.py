@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from razor_ext.engine.families import Family
+from razor_ext.engine.families import Deployment, Family
 
 #: Frames of a random sequence.
 FRAMES = 30
@@ -22,4 +22,9 @@ FAMILY = Family(
     deploy_modules=('razor_ext.gait.deploy.codebase', ),
     # Six frames: two steps of the temporal convolutions, which take three at once.
     demo_inputs={'razor_ext.gait.models.recognizer.GaitRecognizer': (1, 1, 6, 64, 44)},
+    deployments={'razor_ext.gait.models.recognizer.GaitRecognizer': Deployment(
+        codebase=dict(type='razor_ext', task='GaitRecognition',
+                      module=['razor_ext.gait.deploy.codebase']),
+        input_names=('input', ), output_names=('embedding', ),
+        dynamic_axes=dict(input={0: 'batch', 2: 'frames'}, embedding={0: 'batch'}))},
     samples={'GaitRecognition': random_silhouettes})

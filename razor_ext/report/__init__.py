@@ -1,4 +1,4 @@
 """Reports over what a pipeline has left in its work directories."""
-from .comparison import Stage, compare
+from .comparison import Comparison, Stage, compare
 
-__all__ = ['Stage', 'compare']
+__all__ = ['Comparison', 'Stage', 'compare']

@@ -55,30 +55,65 @@ def _read(path: Path, writer: str) -> dict:
     return json.loads(path.read_text(encoding='utf-8'))
 
 
-def compare(stages: Sequence[Stage], metric: str, rounds: int = 50) -> str:
-    """Lay out stages side by side, the first being the baseline.
+@dataclass(frozen=True)
+class Comparison:
+    """Stages side by side, the first being the baseline.
 
-    Args:
+    Attributes:
         stages: the models.
-        metric: key of the metric to show.
-        rounds: interleaved runs of the latency measurement.
-
-    Returns:
-        The table, latency as min / median / max in ms on one thread.
+        reports: what their deployments say, in order.
+        latency: of each ONNX file on one thread, in ms; empty where it was not timed.
+        ratios: how many times faster than the baseline.
     """
-    reports = [stage.report() for stage in stages]
-    seconds = time_onnx({stage.name: stage.onnx_file for stage in stages}, 1, rounds)
-    ratios = speedups(seconds, stages[0].name)
-    table = PrettyTable(['', *(stage.name for stage in stages)], align='r')
-    table.align[''] = 'l'
-    table.add_row([metric, *(f'{stage.metric(metric):.4f}' for stage in stages)])
-    table.add_row(['parameters', *(f'{report["torch"]["params"]:,}' for report in reports)])
-    table.add_row(['MACs (M)', *(f'{report["torch"]["macs"] / 1e6:.2f}' for report in reports)])
-    table.add_row(['ONNX file (MB)', *(f'{report["onnx"]["bytes"] / 1e6:.2f}'
-                                       for report in reports)])
-    table.add_row(['latency (ms)', *(f'{Spread.of(seconds[stage.name]).scaled(1e3):.2f}'
-                                     for stage in stages)])
-    table.add_row(['times faster', *(f'{ratios[stage.name]:.2f}' for stage in stages)])
-    table.add_row(['ONNX against torch', *(f'{max(p["max_abs"] for p in report["parity"]):.1e}'
+
+    stages: Sequence[Stage]
+    reports: Sequence[dict]
+    latency: dict[str, Spread]
+    ratios: dict[str, Spread]
+
+    @classmethod
+    def of(cls, stages: Sequence[Stage], rounds: int = 50) -> Comparison:
+        """Read the stages and time their files.
+
+        Args:
+            stages: the models.
+            rounds: interleaved runs of the latency measurement.
+        """
+        reports = [stage.report() for stage in stages]
+        if any(report.get('latency') == {} for report in reports):  # files of another runtime
+            return cls(stages, reports, {}, {})
+        seconds = time_onnx({stage.name: stage.onnx_file for stage in stages}, 1, rounds)
+        return cls(stages, reports,
+                   {name: Spread.of(values).scaled(1e3) for name, values in seconds.items()},
+                   speedups(seconds, stages[0].name))
+
+    def table(self, metric: str) -> str:
+        """Lay the stages out.
+
+        Args:
+            metric: key of the metric to show.
+
+        Returns:
+            The table, latency as min / median / max in ms on one thread.
+        """
+        stages, reports = self.stages, self.reports
+        table = PrettyTable(['', *(stage.name for stage in stages)], align='r')
+        table.align[''] = 'l'
+        table.add_row([metric, *(f'{stage.metric(metric):.4f}' for stage in stages)])
+        table.add_row(['parameters', *(f'{report["torch"]["params"]:,}' for report in reports)])
+        table.add_row(['MACs (M)', *(f'{report["torch"]["macs"] / 1e6:.2f}' for report in reports)])
+        table.add_row(['ONNX file (MB)', *(f'{report["onnx"]["bytes"] / 1e6:.2f}'
                                            for report in reports)])
-    return table.get_string()
+        if self.latency:
+            table.add_row(['latency (ms)', *(f'{self.latency[stage.name]:.2f}'
+                                             for stage in stages)])
+            table.add_row(['times faster', *(f'{self.ratios[stage.name]:.2f}'
+                                             for stage in stages)])
+        table.add_row(['ONNX against torch', *(f'{max(p["max_abs"] for p in report["parity"]):.1e}'
+                                               for report in reports)])
+        return table.get_string()
+
+
+def compare(stages: Sequence[Stage], metric: str, rounds: int = 50) -> str:
+    """Lay out stages side by side, the first being the baseline; see `Comparison`."""
+    return Comparison.of(stages, rounds).table(metric)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,6 +66,15 @@ class Backend:
     def has_own_file(self) -> bool:
         """Whether a file that can be run here lies beside the ONNX file."""
         return self.runs_here and self.suffix != '.onnx'
+
+    def config(self, shape: Sequence[int], input_name: str) -> dict[str, Any]:
+        """Return MMDeploy's `backend_config` for a model of one input.
+
+        Args:
+            shape: of an input with a batch of 1.
+            input_name: of the graph.
+        """
+        return dict(type=self.name)
 
     def is_installed(self) -> bool:
         """Whether :meth:`require_installed` passes."""

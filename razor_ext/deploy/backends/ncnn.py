@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,10 @@ class Ncnn(PackagedBackend):
     why_no_integers = 'its converter reads no QuantizeLinear, it calibrates by its own tools'
     rewrites_graph = False  # pnnx reads the torch model
     packages = ('ncnn', 'pnnx')
+
+    def config(self, shape: Sequence[int], input_name: str) -> dict[str, Any]:
+        """Return MMDeploy's `backend_config`; see the base class."""
+        return dict(type=self.name, precision='FP32', use_vulkan=False)
 
     def convert(self, onnx_file: Path, folder: Path, *, model: nn.Module | None = None,
                 batch: torch.Tensor | None = None, deploy_cfg: Config | None = None,

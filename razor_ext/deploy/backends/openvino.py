@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +26,10 @@ class OpenVino(PackagedBackend):
     suffix = '.xml'
     integers = IntegerSupport(ON_GRIDS, weight_bits=16, activation_bits=8)
     packages = ('openvino',)
+
+    def config(self, shape: Sequence[int], input_name: str) -> dict[str, Any]:
+        """Return MMDeploy's `backend_config`; see the base class."""
+        return dict(type=self.name, model_inputs=[dict(opt_shapes={input_name: list(shape)})])
 
     def convert(self, onnx_file: Path, folder: Path, *, model: nn.Module | None = None,
                 batch: torch.Tensor | None = None, deploy_cfg: Config | None = None,

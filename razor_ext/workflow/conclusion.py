@@ -1,0 +1,31 @@
+"""What stands at the end: a table, and the page of the report."""
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from razor_ext.report import Comparison, Stage
+from razor_ext.report.collect import collect
+from razor_ext.report.page import write_report
+
+
+def conclude(work_dir: Path, run: Path) -> tuple[str, Path]:
+    """Lay out what a finished pipeline has left, and write its report.
+
+    Args:
+        work_dir: of the pipeline.
+        run: work directory of its last training.
+
+    Returns:
+        The table, whose metric is the first one of the evaluation; and the page.
+    """
+    stages = [Stage('dense', work_dir / 'dense' / 'deploy', work_dir / 'dense' / 'metrics.json'),
+              Stage('compressed', work_dir / 'deploy', work_dir / 'metrics.json')]
+    comparison = Comparison.of(stages)
+    metrics = json.loads(stages[0].metrics.read_text(encoding='utf-8'))
+    drawn = {f'{name}, {how}': stage.deploy_dir / f'output_{file}.jpg'
+             for name, stage in (('dense', stages[0]), ('compressed', stages[1]))
+             for how, file in (('torch', 'pytorch'), ('its file', 'onnxruntime'))}
+    document = collect(work_dir, comparison, run, ['python', *sys.argv])
+    return comparison.table(next(iter(metrics))), write_report(document, drawn, work_dir)

@@ -1,0 +1,169 @@
+"""The short configs that a request stands for."""
+from __future__ import annotations
+
+import os
+import pprint
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from razor_ext.engine import atomic_write, check_config
+
+from .datasets import dataset_overrides
+from .request import FINETUNE, SHARED, Request
+from .schedule import scaled_schedule
+
+#: Folder of the configs in the work directory.
+CONFIGS = 'configs'
+
+
+@dataclass(frozen=True)
+class ConfigFiles:
+    """Configs of a request.
+
+    Attributes:
+        dense: the dense model on the user's data.
+        prune, finetune: what `tools/dist_train.sh` takes.
+        deploy: what `tools/deploy.py` takes.
+    """
+
+    dense: Path
+    prune: Path
+    finetune: Path
+    deploy: Path
+
+
+def write_dense(request: Request, cfg: Config, work_dir: Path) -> Path:
+    """Write the dense config with the user's data and options in it.
+
+    Args:
+        request: what is asked for.
+        cfg: the stock config that it names, loaded.
+        work_dir: its `configs` takes the file.
+
+    Returns:
+        The file.
+
+    Raises:
+        RequestError: the data do not fit the config.
+        UnreadKeyError: nothing reads an option.
+    """
+    folder = work_dir / CONFIGS
+    base = request.config if '::' in request.config else _relative(Path(request.config), folder)
+    check_config(cfg, set(cfg), request.options)
+    changed = cfg.copy()
+    changed.merge_from_dict(dict(request.options))
+    touched = {option.partition('.')[0] for option in request.options}
+    values: dict[str, Any] = {key: _changes(cfg.get(key), changed[key])
+                              for key in sorted(touched)}
+    values = merge(values, dataset_overrides(cfg, request.data))
+    path = folder / 'dense.py'
+    _write(path, f'The dense model of {request.config}.', [base], {**_imports(cfg), **values})
+    return path
+
+
+def write_configs(request: Request, dense: Path, deployment: Mapping[str, Any], work_dir: Path
+                  ) -> ConfigFiles:
+    """Write the configs of a request.
+
+    Args:
+        request: what is asked for.
+        dense: file of `write_dense`.
+        deployment: MMDeploy's deploy config.
+        work_dir: its `configs` takes the files.
+    """
+    folder, cfg = work_dir / CONFIGS, Config.fromfile(dense)
+    files = ConfigFiles(dense, *(folder / f'{name}.py' for name in ('prune', 'finetune',
+                                                                    'deploy')))
+    imports = _imports(cfg)
+    model: dict[str, Any] = {'checkpoint': request.checkpoint, 'divisor': request.divisor,
+                             'target': dict(kind=request.target[0], ratio=request.target[1])}
+    if request.method == 'geta':
+        model['quant'] = None if request.bits is None else dict(
+            weight_bits=request.bits, activation_bits=request.bits)
+    rate = {} if request.lr_ratio is None else {'lr_ratio': request.lr_ratio}
+    _write(files.prune, f'{request.method} on {request.config}.', [
+        'dense.py', _relative(SHARED / f'{request.method}.py', folder)], {
+            **imports, 'model': _splice(request.method, {'architecture': '_base_.model'}, model),
+            'optim_wrapper': _splice(f'{request.method}_optim', {}, rate),
+            'default_hooks': _splice(f'{request.method}_hooks', {}, {}),
+            **({} if request.epochs is None else scaled_schedule(cfg, request.epochs))})
+    epochs = request.epochs if request.finetune_epochs is None else request.finetune_epochs
+    _write(files.finetune, f'Finetunes what {request.method} has left of {request.config}.', [
+        'dense.py', _relative(SHARED / f'{FINETUNE}.py', folder)], {
+            **imports, 'model': _splice(FINETUNE, {}, {'compressed': str(work_dir / 'prune')}),
+            'optim_wrapper': _splice(f'{FINETUNE}_optim', {}, rate),
+            'default_hooks': _splice(f'{FINETUNE}_hooks', {}, {}),
+            **(scaled_schedule(cfg, epochs) if epochs else {})})
+    _write(files.deploy, f'Deploys {request.config} for {request.backend}.', [], deployment)
+    return files
+
+
+def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings with those of `second` put over those of `first`."""
+    merged = dict(first)
+    for key, value in second.items():
+        before = merged.get(key)
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            value = value if '_delete_' in value else merge(before, value)
+        merged[key] = value
+    return merged
+
+
+def _changes(before: Any, after: Any) -> Any:
+    """Return what inheriting from `before` must set to come to `after`."""
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return after
+    return {key: _changes(before.get(key), value) for key, value in after.items()
+            if key not in before or before[key] != value}
+
+
+class _Code(str):
+    """Text that goes into a config as code."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _splice(shared: str, names: Mapping[str, str], values: Mapping[str, Any]) -> _Code:
+    """Return the shared settings of a name with values; a model takes the dense one's place."""
+    parts = [f'_base_.{shared}']
+    if not shared.endswith(('_optim', '_hooks')):
+        parts.append('_delete_=True')
+    parts += [f'{key}={value}' for key, value in names.items()]
+    parts += [f'{key}={value!r}' for key, value in values.items()]
+    return _Code(f'dict({", ".join(parts)})' if len(parts) > 1 else parts[0])
+
+
+def _imports(cfg: Config) -> dict[str, Any]:
+    before = (cfg.get('custom_imports') or {}).get('imports', [])
+    before = [before] if isinstance(before, str) else list(before)
+    return {'custom_imports': dict(imports=['razor_ext', *(
+        name for name in before if name != 'razor_ext')], allow_failed_imports=False)}
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return os.path.relpath(path, folder)
+
+
+def _plain(value: Any) -> Any:
+    """Return plain containers of what MMEngine has made of them."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(item) for item in value) if type(value) in (list, tuple) \
+            else [_plain(item) for item in value]
+    return value
+
+
+def _write(path: Path, title: str, bases: list[str], values: Mapping[str, Any]) -> None:
+    lines = [f'"""{title}"""']
+    if bases:
+        lines.append(f'_base_ = {bases!r}')
+    lines += [f'{key} = {pprint.pformat(_plain(value), width=100, sort_dicts=False)}'
+              for key, value in values.items()]
+    with atomic_write(path) as temporary:
+        temporary.write_text('\n'.join(lines) + '\n', encoding='utf-8')

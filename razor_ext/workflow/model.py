@@ -1,0 +1,76 @@
+"""What the pipeline has to know of the dense model itself."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import DefaultScope, init_default_scope
+from mmrazor.registry import DATASETS, MODELS
+from torch import nn
+
+from razor_ext.engine.families import find_demo_input, find_deployment
+
+from .request import Request, RequestError
+
+#: First opset with Q/DQ per channel.
+OPSET = 13
+
+
+def build_dense(cfg: Config) -> nn.Module:
+    """Build the dense model of a config, with random weights."""
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    model = dict(cfg.model)
+    if cfg.get('data_preprocessor') is not None:
+        model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    return MODELS.build(model)
+
+
+def deploy_config(model: nn.Module, request: Request) -> dict[str, Any]:
+    """Return MMDeploy's deploy config of a model.
+
+    Args:
+        model: the dense model.
+        request: names the backend.
+
+    Raises:
+        RequestError: no family knows how the model is deployed, or there is no such backend.
+    """
+    from razor_ext.deploy.backends import BACKENDS, find_backend
+    known = find_deployment(model)
+    shape = find_demo_input(model)
+    if known is None or shape is None or isinstance(shape, Mapping):
+        raise RequestError(f'no model family knows how a {type(model).__name__} is deployed; give '
+                           '--deploy-cfg, a deploy config of MMDeploy (configs/deploy has some)')
+    if request.backend not in BACKENDS.module_dict:
+        raise RequestError(f'--backend {request.backend!r} is none of '
+                           f'{", ".join(sorted(BACKENDS.module_dict))}')
+    return {
+        'codebase_config': dict(known.codebase),
+        'backend_config': find_backend(request.backend).config(shape, known.input_names[0]),
+        'onnx_config': dict(
+            type='onnx', save_file='end2end.onnx', opset_version=OPSET, export_params=True,
+            keep_initializers_as_inputs=False, optimize=True, input_names=list(known.input_names),
+            output_names=list(known.output_names), input_shape=known.input_shape,
+            **({'dynamic_axes': known.dynamic_axes} if known.dynamic_axes else {}))}
+
+
+def first_sample(cfg: Config) -> str:
+    """Return the file of the first sample of the validation set, which the exporter traces.
+
+    Raises:
+        RequestError: the set cannot be read, is empty, or has no files.
+    """
+    loader = cfg.get('val_dataloader') or cfg.get('test_dataloader')
+    if loader is None:
+        raise RequestError('the config has no val_dataloader: give --image, an input to trace the '
+                           'model with')
+    try:
+        with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+            sample = DATASETS.build(loader.dataset).get_data_info(0)
+        return sample['img_path']
+    except (FileNotFoundError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise RequestError(
+            f'the validation set ({loader.dataset.get("type")}) gives no first sample '
+            f'({type(error).__name__}: {error}): say where your data is (--data-root, --val-ann, '
+            '--val-images), and give --image where its samples are no image files') from error

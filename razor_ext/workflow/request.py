@@ -1,0 +1,114 @@
+"""What one command asks for."""
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+SHARED = Path(__file__).parents[2] / 'configs' / 'pruning' / '_base_'
+#: Shared config of every finetune run.
+FINETUNE = 'finetune'
+#: Shared configs that are no method, or one whose settings are MMRazor's own.
+_NO_METHOD = (FINETUNE, 'group_fisher_mmrazor')
+
+
+class RequestError(ValueError):
+    """A request that cannot be carried out; says which value, and what to give."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A model to compress, and how.
+
+    Args:
+        config: config of the dense model: a file, or `package::path`.
+        checkpoint: its weights.
+        method: a file of `configs/pruning/_base_`: 'geta', 'group_fisher', 'l1', ...
+        target: kind and share: `('macs', 0.5)`.
+        bits: fewest and most bits of weights and activations; None leaves them float.
+        divisor: channel counts are multiples of it.
+        epochs: length of the prune run; None for that of the dense training.
+        finetune_epochs: length of the finetune run, 0 for none; None for `epochs`.
+        lr_ratio: factor on the dense learning rate.
+        backend: MMDeploy's name of the backend.
+        gpus: processes of a training; 0 trains in this machine's one process.
+        data: the user's own data set, see `dataset_overrides`.
+        image: input that the exporter traces; None for the first one of the validation set.
+        options: changes to the dense config, by dotted key.
+    """
+
+    config: str
+    checkpoint: str
+    method: str = 'geta'
+    target: tuple[str, float] = ('macs', 0.5)
+    bits: tuple[int, int] | None = (4, 8)
+    divisor: int = 1
+    epochs: int | None = None
+    finetune_epochs: int | None = None
+    lr_ratio: float | None = None
+    backend: str = 'onnxruntime'
+    gpus: int = 0
+    data: Mapping[str, str] = field(default_factory=dict)
+    image: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.method not in methods():
+            raise RequestError(f'--method {self.method!r} is none of {", ".join(methods())}')
+        if not 0 < self.target[1] <= 1:
+            raise RequestError(f'--target {self.target[0]}={self.target[1]}: the share to leave '
+                               '(of a sparsity, to prune) lies above 0 and is at most 1')
+        for name in ('epochs', 'finetune_epochs', 'gpus'):
+            value = getattr(self, name)
+            if value is not None and value < (1 if name == 'epochs' else 0):
+                raise RequestError(f'--{name.replace("_", "-")} {value} is too few')
+        if self.divisor < 1:
+            raise RequestError(f'--divisor {self.divisor} must be 1 or more')
+        if '://' not in self.checkpoint and not Path(self.checkpoint).is_file():
+            raise RequestError(f'checkpoint {self.checkpoint!r} does not exist; give the weights '
+                               'of the dense model, a file or an address')
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether the method learns bit widths."""
+        return self.method == 'geta' and self.bits is not None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the request in plain values, as a JSON file gives them back."""
+        return json.loads(json.dumps(asdict(self)))
+
+
+def methods() -> tuple[str, ...]:
+    """Return the names of the algorithms that have a shared config."""
+    return tuple(sorted(path.stem for path in SHARED.glob('*.py') if path.stem not in _NO_METHOD))
+
+
+def parse_target(text: str) -> tuple[str, float]:
+    """Read a target such as `macs=0.5`.
+
+    Raises:
+        RequestError: it has no kind, or no number.
+    """
+    kind, _, ratio = text.partition('=')
+    try:
+        return kind, float(ratio)
+    except ValueError:
+        raise RequestError(f'--target {text!r}: give a kind and a share, e.g. macs=0.5, params=0.3 '
+                           'or sparsity=0.5') from None
+
+
+def parse_bits(text: str) -> tuple[int, int] | None:
+    """Read a range of bit widths such as `4-8`, one width such as `8`, or `none`.
+
+    Raises:
+        RequestError: it is none of these.
+    """
+    if text == 'none':
+        return None
+    parts: Sequence[str] = text.split('-')
+    if len(parts) > 2 or not all(part.isdecimal() for part in parts):
+        raise RequestError(f"--bits {text!r}: give fewest and most bits, e.g. 4-8, one width, or "
+                           "'none' to leave the model float")
+    return int(parts[0]), int(parts[-1])

@@ -1,0 +1,116 @@
+"""What one command asks for, and the configs that stand for it."""
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from razor_ext.engine import UnreadKeyError, check_config
+from razor_ext.workflow.configs import write_configs, write_dense
+from razor_ext.workflow.model import build_dense, deploy_config
+from razor_ext.workflow.request import Request, RequestError, methods, parse_bits, parse_target
+from razor_ext.workflow.schedule import scaled_schedule
+
+STOCK = 'mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_mobilenetv2_8xb64-210e_coco-256x192.py'
+RTMPOSE = 'mmpose::body_2d_keypoint/rtmpose/coco/rtmpose-s_8xb256-420e_coco-256x192.py'
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> str:
+    torch.save({}, tmp_path / 'dense.pth')
+    return str(tmp_path / 'dense.pth')
+
+
+def stock(name: str = STOCK) -> Config:
+    return Config.fromfile(Config._get_cfg_path(name, '')[0])
+
+
+def test_targets_and_bits_are_read() -> None:
+    assert parse_target('macs=0.5') == ('macs', 0.5)
+    assert parse_bits('4-8') == (4, 8)
+    assert parse_bits('8') == (8, 8)
+    assert parse_bits('none') is None
+    for parse, text in ((parse_target, 'macs'), (parse_target, '=x'), (parse_bits, '4-6-8'),
+                        (parse_bits, 'few')):
+        with pytest.raises(RequestError, match=text):
+            parse(text)
+
+
+@pytest.mark.parametrize(('values', 'expected'), [
+    (dict(method='magic'), 'geta'), (dict(target=('macs', 1.5)), 'macs=1.5'),
+    (dict(epochs=0), '--epochs 0'), (dict(divisor=0), '--divisor 0'),
+    (dict(checkpoint='no.pth'), "'no.pth' does not exist")])
+def test_a_request_that_cannot_be_is_refused(values: dict, expected: str, checkpoint: str) -> None:
+    with pytest.raises(RequestError, match=expected):
+        Request(**{'config': STOCK, 'checkpoint': checkpoint, **values})
+
+
+def test_a_schedule_keeps_its_shares() -> None:
+    changes = scaled_schedule(stock(RTMPOSE), 42)
+    assert changes['train_cfg'] == dict(max_epochs=42, val_interval=1)
+    warmup, cosine = changes['param_scheduler']
+    assert warmup['end'] == 100  # of 1,000 iterations in 420 epochs
+    assert [cosine[key] for key in ('begin', 'end', 'T_max')] == [21, 42, 21]
+    assert next(hook['switch_epoch'] for hook in changes['custom_hooks']
+                if hook['type'] == 'mmdet.PipelineSwitchHook') == 39
+    with pytest.raises(RequestError, match='max_iters'):
+        scaled_schedule(Config(dict(train_cfg=dict(max_iters=10))), 5)
+
+
+@pytest.mark.parametrize('method', methods())
+def test_the_configs_are_those_of_the_tools(method: str, checkpoint: str, tmp_path: Path) -> None:
+    (tmp_path / 'mine' / 'images').mkdir(parents=True)
+    (tmp_path / 'mine' / 'train.json').write_text('{}')
+    request = Request(
+        STOCK, checkpoint, method, epochs=21, finetune_epochs=5, lr_ratio=0.25, divisor=16,
+        data=dict(data_root=str(tmp_path / 'mine'), train_ann='train.json', train_images='images'),
+        options={'train_dataloader.batch_size': 8, 'optim_wrapper.optimizer.lr': 0.001})
+    dense = write_dense(request, stock(), tmp_path)
+    files = write_configs(request, dense, {'backend_config': dict(type='onnxruntime')}, tmp_path)
+    whole, prune, finetune = (Config.fromfile(path)
+                              for path in (files.dense, files.prune, files.finetune))
+    for cfg in (whole, prune, finetune):
+        check_config(cfg)
+        assert cfg.train_dataloader.batch_size == 8
+        assert cfg.train_dataloader.dataset.ann_file == 'train.json'
+        assert cfg.train_dataloader.dataset.data_prefix == dict(img='images')
+        assert cfg.optim_wrapper.optimizer.lr == 0.001
+    assert prune.model.architecture == whole.model
+    assert prune.model.checkpoint == checkpoint
+    assert prune.model.target.ratio == 0.5
+    assert prune.model.divisor == 16
+    assert ('quant' in prune.model) == (method == 'geta')
+    assert (prune.train_cfg.max_epochs, finetune.train_cfg.max_epochs) == (21, 5)
+    assert prune.optim_wrapper.lr_ratio == finetune.optim_wrapper.lr_ratio == 0.25
+    assert finetune.model.compressed == str(tmp_path / 'prune')
+    assert {'pruning', 'checkpoint'} <= set(prune.default_hooks)
+
+
+def test_data_that_are_not_there_and_options_that_nothing_reads_are_refused(
+        checkpoint: str, tmp_path: Path) -> None:
+    request = Request(STOCK, checkpoint, data=dict(data_root='mine', val_ann='val.json'))
+    with pytest.raises(RequestError, match=r'mine.val\.json does not exist'):
+        write_dense(request, stock(), tmp_path)
+    with pytest.raises(UnreadKeyError, match='optim_wraper'):
+        write_dense(Request(STOCK, checkpoint, options={'optim_wraper.optimizer.lr': 1.}), stock(),
+                    tmp_path)
+
+
+@pytest.mark.parametrize(('config', 'outputs'), [(STOCK, ['output']),
+                                                 (RTMPOSE, ['simcc_x', 'simcc_y'])])
+def test_the_deploy_config_follows_the_model(config: str, outputs: list[str], checkpoint: str
+                                             ) -> None:
+    cfg = stock(config)
+    cfg.model.backbone.init_cfg = None
+    model = build_dense(cfg)
+    for backend in ('onnxruntime', 'openvino', 'ncnn', 'tensorrt'):
+        found = deploy_config(model, Request(config, checkpoint, backend=backend))
+        assert found['onnx_config']['output_names'] == outputs
+        assert found['onnx_config']['input_shape'] == (192, 256)
+        assert found['backend_config']['type'] == backend
+        assert json.loads(json.dumps(found))  # plain values
+    with pytest.raises(RequestError, match=r'abacus.*onnxruntime'):
+        deploy_config(model, Request(config, checkpoint, backend='abacus'))
