@@ -18,6 +18,7 @@ from razor_ext.engine.tool_config import find_config
 from razor_ext.workflow.conclusion import conclude
 from razor_ext.workflow.configs import write_configs, write_dense
 from razor_ext.workflow.datasets import DATA_KEYS
+from razor_ext.workflow.dry_run import describe
 from razor_ext.workflow.model import build_dense, deploy_config, first_sample
 from razor_ext.workflow.pipeline import last_run, lengths, plan_steps
 from razor_ext.workflow.request import Request, RequestError, methods, parse_bits, parse_target
@@ -57,6 +58,8 @@ def parse_args() -> argparse.Namespace:
                         'the validation set)')
     parser.add_argument('--work-dir', type=Path, help='folder of the results (default: '
                         'work_dirs/compress_METHOD_NAME)')
+    parser.add_argument('--dry-run', action='store_true',
+                        help='say what would be done, what would be left, and how long it takes')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
                         help='changes to data, loaders and schedule of the dense config, key=value')
     return parser.parse_args()
@@ -91,6 +94,9 @@ def main() -> None:
         image = request.image or first_sample(cfg)
         files = write_configs(request, dense, deployment, work_dir)
         epochs = lengths(request, cfg.train_cfg)
+        if args.dry_run:
+            print(describe(files.prune, epochs[1] / epochs[0]))
+            return
         run_steps(plan_steps(request, files, image, work_dir, epochs), record, work_dir / 'logs')
         table, page = conclude(work_dir, last_run(work_dir, epochs))
         print(f'{table}\nthe report is {page}')
