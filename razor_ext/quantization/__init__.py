@@ -8,7 +8,7 @@
     fix_bits(model)
     save_quant('quant.json', model, infos)
 """
-from . import functional, mmcv_layers
+from . import attention, functional, mmcv_layers
 from .accounting import LayerCost, count_costs, summarize_costs
 from .calibration import calibrate
 from .config import LayerConfig, QuantConfig
@@ -24,10 +24,12 @@ from .convert import (
     remove_quantizers,
     scale_followers,
 )
+from .discovery import find_products
 from .errors import CalibrationError, QuantConfigError, QuantFileError
 from .hooks import CalibrationHook
-from .layers import QUANT_LAYERS, QuantLayer, QuantMatmul, register_quant_layer
+from .layers import QUANT_LAYERS, QuantLayer, register_quant_layer
 from .param_groups import split_scales
+from .products import QuantMatmul
 from .quantizer import Quantizer
 from .recipe import integer_weights, quant_spec, save_quant, slice_spec, structure_hash
 from .recipe_reader import apply_quant, check_spec, load_quant
@@ -35,10 +37,10 @@ from .recipe_reader import apply_quant, check_spec, load_quant
 __all__ = [
     'QUANT_LAYERS', 'CalibrationError', 'CalibrationHook', 'LayerConfig', 'LayerCost',
     'QuantConfig', 'QuantConfigError', 'QuantFileError', 'QuantLayer', 'QuantMatmul',
-    'QuantizedLayerInfo', 'Quantizer', 'QuantizerHandle', 'apply_quant', 'bit_table', 'calibrate',
-    'check_spec', 'count_costs', 'fix_bits', 'float_mode', 'functional', 'integer_weights',
-    'load_quant', 'mmcv_layers', 'quant_spec', 'quantize_model', 'quantized_layers',
-    'quantizer_handles', 'register_quant_layer', 'remove_quantizers', 'save_quant',
-    'scale_followers',
-    'slice_spec', 'split_scales', 'structure_hash', 'summarize_costs',
+    'QuantizedLayerInfo', 'Quantizer', 'QuantizerHandle', 'apply_quant', 'attention', 'bit_table',
+    'calibrate', 'check_spec', 'count_costs', 'find_products', 'fix_bits', 'float_mode',
+    'functional', 'integer_weights', 'load_quant', 'mmcv_layers', 'quant_spec', 'quantize_model',
+    'quantized_layers', 'quantizer_handles', 'register_quant_layer', 'remove_quantizers',
+    'save_quant', 'scale_followers', 'slice_spec', 'split_scales', 'structure_hash',
+    'summarize_costs',
 ]

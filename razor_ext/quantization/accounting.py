@@ -18,7 +18,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from .calibration import run_batch
 from .convert import float_mode
-from .layers import QuantLayer, QuantMatmul
+from .fast_path import no_fast_path
+from .layers import QuantLayer
+from .products import QuantMatmul
 from .quantizer import Quantizer
 
 FLOAT_BITS = 32
@@ -102,18 +104,30 @@ class LayerCost:
 
 
 class _ProductCounter(TorchDispatchMode):
-    def __init__(self, owners: list[str]) -> None:
+    """Notes MACs and quantized sides of each product, by the module that runs it."""
+
+    def __init__(self, model: nn.Module, owners: list[str]) -> None:
         super().__init__()
+        self.modules = dict(model.named_modules())
         self.owners = owners
-        self.macs: dict[str, list[int]] = defaultdict(list)
+        self.products: dict[str, list[tuple[int, str | None, str | None]]] = defaultdict(list)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         formula = MACS.get(func._overloadpacket)
         if formula is not None:
             first = out[0] if isinstance(out, (tuple, list)) else out
-            self.macs[self.owners[-1]].append(formula(first, *args, **(kwargs or {})))
+            name = self.owners[-1]
+            self.products[name].append((formula(first, *args, **(kwargs or {})),
+                                        *_sides(self.modules[name])))
         return out
+
+
+def _sides(module: nn.Module) -> tuple[str | None, str | None]:
+    """The quantized sides of the product that a module runs."""
+    if isinstance(module, QuantMatmul):
+        return module.running_sides
+    return (module.operands[0], 'weight') if isinstance(module, QuantLayer) else (None, None)
 
 
 @contextmanager
@@ -144,8 +158,8 @@ def count_costs(model: nn.Module, example_inputs: Any) -> list[LayerCost]:
     training = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with (torch.no_grad(), float_mode(model), _owners(model) as stack,
-              _ProductCounter(stack) as counter):
+        with (torch.no_grad(), float_mode(model), no_fast_path(), _owners(model) as stack,
+              _ProductCounter(model, stack) as counter):
             run_batch(model, example_inputs)
     finally:
         for module, mode in training:
@@ -157,15 +171,15 @@ def count_costs(model: nn.Module, example_inputs: Any) -> list[LayerCost]:
             continue
         own = [p for p in module.parameters(recurse=False) if id(p) not in counted]
         counted.update(map(id, own))
-        if own or name in counter.macs:
-            costs.append(_cost(name, module, own, counter.macs.get(name, [])))
+        if own or name in counter.products:
+            costs.append(_cost(name, module, own, counter.products.get(name, [])))
     return costs
 
 
-def _cost(name: str, module: nn.Module, own: list[nn.Parameter], macs: list[int]) -> LayerCost:
-    cost = LayerCost(name, type(module).__name__, params=sum(p.numel() for p in own))
+def _cost(name: str, module: nn.Module, own: list[nn.Parameter],
+          products: list[tuple[int, str | None, str | None]]) -> LayerCost:
+    cost = LayerCost(name, type(module).__name__, products, sum(p.numel() for p in own))
     if not isinstance(module, QuantLayer):
-        cost.products = [(m, None, None) for m in macs]
         return cost
     cost.type = module.float_type.__name__
     cost.bits = {operand: q.bits() for operand, q in module.operand_quantizers().items()}
@@ -174,11 +188,6 @@ def _cost(name: str, module: nn.Module, own: list[nn.Parameter], macs: list[int]
         cost.bits['weight'] = weight_quantizer.bits()
         weight = module.weight_of(module)
         cost.weight_params = weight.numel() if any(weight is p for p in own) else 0
-    if isinstance(module, QuantMatmul):
-        sides = list(zip(module.sides[::2], module.sides[1::2]))
-    else:
-        sides = [(module.operands[0], 'weight')] * len(macs)
-    cost.products = [(m, *pair) for m, pair in zip(macs, sides)]
     return cost
 
 

@@ -64,6 +64,10 @@ class QuantConfig(LayerConfig):
     Args:
         layers: exact dotted layer name to the settings of `LayerConfig` that differ there.
         float_layers: exact dotted layer name to the reason why it stays float.
+        products: quantize products of two activations: `nn.MultiheadAttention`, and the modules
+            that `find_products` names. Layers registered for their own products (RTMPose's gated
+            attention unit) are layers like any other.
+        embeddings: quantize the weights of `nn.Embedding`.
 
     Raises:
         QuantConfigError: a value out of range, an unknown key, or a layer listed both ways.
@@ -76,9 +80,14 @@ class QuantConfig(LayerConfig):
 
     layers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     float_layers: Mapping[str, str] = field(default_factory=dict)
+    products: bool = True
+    embeddings: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for key in ('products', 'embeddings'):
+            if not isinstance(getattr(self, key), bool):
+                raise QuantConfigError(f'{key}={getattr(self, key)!r} must be True or False')
         for name, reason in self.float_layers.items():
             if not isinstance(reason, str) or not reason:
                 raise QuantConfigError(f'float_layers[{name!r}]={reason!r} must state a reason')

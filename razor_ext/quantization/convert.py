@@ -1,7 +1,7 @@
 """Turn float layers into quantized ones, in place, and back."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from .config import LayerConfig, QuantConfig, closest
 from .errors import QuantConfigError
 from .fast_path import disable_fast_path
-from .layers import QUANT_LAYERS, QuantLayer, quant_type_of, swapped_type
+from .layers import QUANT_LAYERS, QuantEmbedding, QuantLayer, quant_type_of, swapped_type
+from .products import QuantMatmul, products_type
 from .quantizer import Quantizer
 
 
@@ -72,7 +73,8 @@ class QuantizerHandle:
         return self.quantizer.signed
 
 
-def quantize_model(model: nn.Module, config: QuantConfig) -> list[QuantizedLayerInfo]:
+def quantize_model(model: nn.Module, config: QuantConfig,
+                   products: Mapping[str, int] | None = None) -> list[QuantizedLayerInfo]:
     """Swap every registered layer of `model` for its quantized form, in place.
 
     Modules, parameters and their names stay; quantizers are added as children and must be set by
@@ -82,6 +84,8 @@ def quantize_model(model: nn.Module, config: QuantConfig) -> list[QuantizedLayer
     Args:
         model: float model.
         config: what to quantize and how.
+        products: modules that multiply activations, from `find_products(model, inputs)`; without
+            it those of types that are not registered stay float, unnamed.
 
     Returns:
         Every layer that multiplies, those that stay float with a reason.
@@ -90,22 +94,48 @@ def quantize_model(model: nn.Module, config: QuantConfig) -> list[QuantizedLayer
         QuantConfigError: the model is quantized already, nothing in it can be, or `config` names a
             layer that does not exist or cannot be quantized. The model is then unchanged.
     """
-    infos = _plan(model, config)
+    types = layer_types(model, products or {})
+    infos = _plan(model, config, types, products or {})
     shared: dict[tuple, Quantizer] = {}
     for info in infos:
-        if info.reason is None:
-            _swap(info, config.for_layer(info.name), shared, _reference(info.module, model))
+        quant_type = types.get(info.name)
+        if info.reason is None and quant_type is not None:
+            _swap(info, quant_type, config.for_layer(info.name), shared,
+                  _reference(info.module, model))
     disable_fast_path(model)
     return infos
 
 
-def _plan(model: nn.Module, config: QuantConfig) -> list[QuantizedLayerInfo]:
+def layer_types(model: nn.Module, products: Mapping[str, int]) -> dict[str, type[QuantLayer]]:
+    """Return the class that would quantize each layer: the registered one, else of its products.
+
+    Args:
+        model: float model.
+        products: see `quantize_model`.
+    """
+    types = {}
+    for name, module in model.named_modules():
+        found = quant_type_of(type(module))
+        if found is None and products.get(name):
+            found = products_type(products[name])
+        if found is not None:
+            types[name] = found
+    return types
+
+
+def _plan(model: nn.Module, config: QuantConfig, types: Mapping[str, type[QuantLayer]],
+          products: Mapping[str, int]) -> list[QuantizedLayerInfo]:
     infos: list[QuantizedLayerInfo] = []
+    called: set[int] = set()
     for name, module in model.named_modules():
         if isinstance(module, QuantLayer):
             raise QuantConfigError(f'layer {name!r} is quantized already; '
                                    'call remove_quantizers(model) first')
-        reason = _float_reason(name, module, config)
+        reason = _float_reason(name, module, config, types.get(name), id(module) in called)
+        if reason is None:
+            called.update(map(id, types[name].called_children(module)))
+        elif not reason and name in products:
+            reason = 'its calls multiply activations differently'
         if reason is None or reason:
             infos.append(QuantizedLayerInfo(name, module, reason))
     known = {info.name: info for info in infos}
@@ -125,9 +155,9 @@ def _plan(model: nn.Module, config: QuantConfig) -> list[QuantizedLayerInfo]:
     return infos
 
 
-def _float_reason(name: str, module: nn.Module, config: QuantConfig) -> str | None:
+def _float_reason(name: str, module: nn.Module, config: QuantConfig,
+                  quant_type: type[QuantLayer] | None, called: bool) -> str | None:
     """None to quantize, '' where there is nothing to quantize, else why the layer stays float."""
-    quant_type = quant_type_of(type(module))
     if quant_type is None:
         base = next((t for t in type(module).__mro__ if t in QUANT_LAYERS), None)
         if base is not None:
@@ -136,7 +166,13 @@ def _float_reason(name: str, module: nn.Module, config: QuantConfig) -> str | No
         if any(p.dim() > 1 for p in module.parameters(recurse=False)):
             return f'{type(module).__name__} is not registered by register_quant_layer()'
         return ''
-    return config.float_layers.get(name) or quant_type.refuse(module)
+    reason = config.float_layers.get(name)
+    if reason is None and quant_type.since > 1:
+        if issubclass(quant_type, QuantMatmul) and not config.products:
+            reason = 'products=False'
+        elif issubclass(quant_type, QuantEmbedding) and not config.embeddings:
+            reason = 'embeddings=False'
+    return reason or (None if called else quant_type.refuse(module))
 
 
 def _reference(module: nn.Module, model: nn.Module) -> Tensor:
@@ -147,12 +183,9 @@ def _reference(module: nn.Module, model: nn.Module) -> Tensor:
     return torch.zeros(())
 
 
-def _swap(info: QuantizedLayerInfo, config: LayerConfig, shared: dict[tuple, Quantizer],
-          reference: Tensor) -> None:
+def _swap(info: QuantizedLayerInfo, quant_type: type[QuantLayer], config: LayerConfig,
+          shared: dict[tuple, Quantizer], reference: Tensor) -> None:
     module = info.module
-    quant_type = quant_type_of(type(module))
-    if quant_type is None:
-        raise TypeError(f'{type(module).__name__} is not registered by register_quant_layer()')
     # Both are classes, which are hashable, whatever their instances are.
     module.__class__ = swapped_type(quant_type, type(module))  # type: ignore[arg-type]
     dtype = torch.float64 if reference.dtype == torch.float64 else torch.float32

@@ -18,12 +18,10 @@ A new layer type takes one decorated class. Its `forward` runs on a module of th
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Callable, ClassVar
+from typing import TYPE_CHECKING, Callable, ClassVar
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from .quantizer import Quantizer
 
@@ -47,6 +45,8 @@ class QuantLayer(_Module):
     weight_channel_dim: ClassVar[int] = 0
     #: Names of the activations that are quantized.
     operands: ClassVar[tuple[str, ...]] = ('input',)
+    #: Version of quant.json that first knew the type; older files say nothing of it.
+    since: ClassVar[int] = 1
     #: Type to return to.
     float_type: ClassVar[type[nn.Module]]
 
@@ -54,6 +54,11 @@ class QuantLayer(_Module):
     def refuse(cls, module: nn.Module) -> str | None:
         """Return why this module of a registered type cannot be quantized, None if it can."""
         return None
+
+    @classmethod
+    def called_children(cls, module: nn.Module) -> tuple[nn.Module, ...]:
+        """Return the children that the quantized form calls where the float one reads them."""
+        return ()
 
     @classmethod
     def weight_of(cls, module: nn.Module) -> nn.Parameter:
@@ -179,58 +184,27 @@ class QuantConvTranspose(QuantLayer):
             self.padding, padding, self.groups, self.dilation)
 
 
-class QuantMatmul(QuantLayer):
-    """A layer whose own `forward` calls matmul or bmm on raw tensors.
+@register_quant_layer(nn.Embedding)
+class QuantEmbedding(QuantLayer):
+    """A table whose rows are looked up; steps per channel are one per row.
 
-    Each operand of each call, left before right, is the weight itself or the next of `operands`.
-    Calls made inside child modules count too, so children must not make any.
+    It shares the quantizer of a linear layer that it shares its weight with.
     """
 
-    #: 'weight' or operand of each side of each call in the last forward.
-    sides: tuple[str, ...] = ()
+    operands = ()
+    since = 2
+    weight: Tensor
+    padding_idx: int | None
+    scale_grad_by_freq: bool
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        with _MatmulOperands(self) as mode:
-            output = super().forward(*args, **kwargs)
-        self.sides = mode.finish()
-        return output
+    @classmethod
+    def refuse(cls, module: nn.Module) -> str | None:
+        if module.max_norm is not None:
+            return 'max_norm rescales the rows that it reads'
+        if module.sparse:
+            return 'sparse=True wants gradients of single rows'
+        return None
 
-
-class _MatmulOperands(TorchFunctionMode):
-    """Quantizes the operands of the matmuls of one forward."""
-
-    calls = frozenset({torch.matmul, torch.bmm, Tensor.matmul, Tensor.bmm, Tensor.__matmul__})
-
-    def __init__(self, layer: QuantMatmul) -> None:
-        super().__init__()
-        self.layer = layer
-        self.sides: list[str] = []
-        self.activations = iter(layer.operands)
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func in self.calls and len(args) >= 2:
-            args = (self._quantize(args[0]), self._quantize(args[1]), *args[2:])
-        return func(*args, **(kwargs or {}))
-
-    def _quantize(self, operand: Tensor) -> Tensor:
-        layer = self.layer
-        if layer.weight_name is not None and operand is layer.weight_of(layer):
-            self.sides.append('weight')
-            return layer.quantize_weight()
-        name = next(self.activations, None)
-        if name is None:
-            raise self._mismatch('more')
-        self.sides.append(name)
-        return layer.quantize_operand(name, operand)
-
-    def finish(self) -> tuple[str, ...]:
-        """Return the side names; every declared operand must have been seen."""
-        if next(self.activations, None) is not None:
-            raise self._mismatch('fewer')
-        return tuple(self.sides)
-
-    def _mismatch(self, difference: str) -> RuntimeError:
-        return RuntimeError(
-            f'{type(self.layer).__name__} multiplied {difference} activations than its operands '
-            f'{self.layer.operands} (saw {self.sides}); set `operands` to name each activation '
-            'operand of its matmul and bmm calls, in order')
+    def forward(self, indices: Tensor) -> Tensor:
+        return F.embedding(indices, self.quantize_weight(), self.padding_idx,
+                           scale_grad_by_freq=self.scale_grad_by_freq)

@@ -1,6 +1,6 @@
 """quant.json: the learned grids of a model, complete enough to rebuild them bit for bit.
 
-    version             1
+    version             2; 1 knew no products of attention and no embeddings
     structure           hash of the float model's parameter and buffer names and shapes
     layers              layer name ->
         type            float type of the layer
@@ -31,12 +31,14 @@ from .functional import to_integers
 from .layers import QuantLayer
 from .quantizer import Quantizer
 
-VERSION = 1
+#: Version that is written, and all that are read.
+VERSION, READABLE = 2, (1, 2)
 
 
 def structure_hash(model: nn.Module) -> str:
     """Return the SHA-256 of the names and shapes of the float model's parameters and buffers."""
-    prefixes = tuple(f'{name}.' for name, m in model.named_modules() if isinstance(m, Quantizer))
+    prefixes = tuple(f'{name}.' for name, m in model.named_modules(remove_duplicate=False)
+                     if isinstance(m, Quantizer))
     lines = [f'{key} {tuple(value.shape)}' for key, value in sorted(model.state_dict().items())
              if not key.startswith(prefixes)]
     return hashlib.sha256('\n'.join(lines).encode()).hexdigest()

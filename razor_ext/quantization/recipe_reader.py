@@ -11,12 +11,13 @@ import torch
 from torch import nn
 
 from .config import MAX_BITS, MIN_BITS, QuantConfig, closest
-from .convert import QuantizedLayerInfo, quantize_model, remove_quantizers
+from .convert import QuantizedLayerInfo, layer_types, quantize_model, remove_quantizers
 from .errors import QuantConfigError, QuantFileError
 from .functional import SIGN_BITS
-from .layers import quant_type_of
+from .layers import QuantLayer
+from .products import products_in
 from .quantizer import Quantizer
-from .recipe import VERSION, container_of, structure_hash
+from .recipe import READABLE, container_of, structure_hash
 
 _GRID_KEYS = ('bits', 'scheme', 'granularity', 'd', 'q_m', 't', 'zero_point', 'container', 'state')
 
@@ -55,11 +56,18 @@ def apply_quant(model: nn.Module, spec: Mapping[str, Any]) -> list[QuantizedLaye
     """
     check_spec(spec)
     modules = dict(model.named_modules())
+    products = {name: products_in(list(layer['activations']))
+                for name, layer in spec['layers'].items()}
+    types = layer_types(model, products)
+    float_layers = dict(spec['float_layers'])
     for name, layer in spec['layers'].items():
-        _check_layer(name, layer, modules)
-    for name, module in modules.items():
-        if (quant_type_of(type(module)) is not None and name not in spec['layers']
-                and name not in spec['float_layers']):
+        _check_layer(name, layer, modules, types.get(name))
+    for name, quant_type in types.items():
+        if name in spec['layers'] or name in float_layers:
+            continue
+        if quant_type.since > spec['version']:
+            float_layers[name] = f"quant.json of version {spec['version']} knows no such layer"
+        else:
             raise QuantFileError(f'layer {name!r} of the model is in neither layers nor '
                                  'float_layers of quant.json; it was written for another model')
     found = structure_hash(model)
@@ -69,8 +77,9 @@ def apply_quant(model: nn.Module, spec: Mapping[str, Any]) -> list[QuantizedLaye
                              'fix_subnet.json of the same run first')
     try:
         infos = quantize_model(model, QuantConfig(
-            weight_bits=None, activation_bits=None, float_layers=spec['float_layers'],
-            layers={name: _layer_settings(layer) for name, layer in spec['layers'].items()}))
+            weight_bits=None, activation_bits=None, float_layers=float_layers,
+            layers={name: _layer_settings(layer) for name, layer in spec['layers'].items()}),
+            products)
     except QuantConfigError as error:
         raise QuantFileError(f'quant.json does not fit the model: {error}') from error
     try:
@@ -88,12 +97,12 @@ def apply_quant(model: nn.Module, spec: Mapping[str, Any]) -> list[QuantizedLaye
     return infos
 
 
-def _check_layer(name: str, layer: Mapping[str, Any], modules: Mapping[str, nn.Module]) -> None:
+def _check_layer(name: str, layer: Mapping[str, Any], modules: Mapping[str, nn.Module],
+                 quant_type: type[QuantLayer] | None) -> None:
     key = f'layers[{name!r}]'
     if name not in modules:
         raise QuantFileError(f'{key}: the model has no such layer{closest(name, modules)}')
     module = modules[name]
-    quant_type = quant_type_of(type(module))
     own_type = type(module).__name__
     _require(own_type == layer.get('type'), f'{key}.type', layer.get('type'),
              f'{own_type!r}, as in this model')
@@ -149,8 +158,8 @@ def check_spec(spec: Any, place: str = 'quant.json') -> None:
     """Raise QuantFileError unless `spec` has the form of the module docstring."""
     _require(isinstance(spec, Mapping), place, spec, 'a mapping')
     version = spec.get('version')
-    _require(version == VERSION and not isinstance(version, bool), f'{place}: version', version,
-             f'{VERSION}, the only one this package reads')
+    _require(version in READABLE and not isinstance(version, bool), f'{place}: version', version,
+             f'one of {READABLE}, which this package reads')
     for key, kind in (('structure', str), ('layers', Mapping), ('float_layers', Mapping)):
         _require(isinstance(spec.get(key), kind), f'{place}: {key}', spec.get(key), kind.__name__)
     for name, layer in spec['layers'].items():

@@ -179,14 +179,15 @@ def test_layers_of_unknown_types_stay_float_with_a_reason():
     class PlainChild(nn.Conv2d):
         pass
 
-    model = nn.Sequential(OwnConv(3, 4, 1), PlainChild(4, 4, 1), nn.Embedding(3, 4),
-                          nn.MultiheadAttention(4, 2))
+    model = nn.Sequential(OwnConv(3, 4, 1), PlainChild(4, 4, 1), nn.Bilinear(2, 3, 4),
+                          nn.MultiheadAttention(4, 2, kdim=3), nn.Embedding(3, 4, max_norm=1.))
     infos = {i.name: i for i in quantize_model(model, QuantConfig())}
     assert 'overrides the forward of Conv2d' in infos['0'].reason
     assert infos['1'].reason is None and isinstance(model[1], QuantLayer)
-    assert 'Embedding is not registered' in infos['2'].reason
-    assert 'MultiheadAttention is not registered' in infos['3'].reason
+    assert 'Bilinear is not registered' in infos['2'].reason
+    assert 'kdim' in infos['3'].reason
     assert 'without calling it' in infos['3.out_proj'].reason
+    assert 'max_norm' in infos['4'].reason
 
 
 @pytest.mark.parametrize(('config', 'message'), [
@@ -302,7 +303,7 @@ def test_a_transformer_encoder_evaluates_its_quantized_layers(layers, activation
         plain = model.eval()(x)
     infos = quantize_model(model, QuantConfig(weight_bits=(3, 3), activation_bits=(4, 4)))
     assert {info.name.rpartition('.')[2] for info in infos if info.reason is None} == {
-        'linear1', 'linear2'}
+        'self_attn', 'out_proj', 'linear1', 'linear2'}
     calibrate(model, [x])
     copied = copy.deepcopy(model)
     for quantized in (model.eval(), copied.eval()):

@@ -169,7 +169,7 @@ def test_writing_needs_calibrated_whole_bits(tmp_path):
 
 
 @pytest.mark.parametrize(('path', 'value', 'message'), [
-    (('version',), 2, 'version is 2'),
+    (('version',), 3, 'version is 3'),
     (('layers',), [], r'layers is \[\]'),
     (('layers', 'conv1', 'weight', 'bits'), 33, r"layers\['conv1'\]\.weight\.bits is 33"),
     (('layers', 'conv1', 'weight', 'bits'), 4.5, 'bits is 4.5'),

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from mmrazor.registry import MODELS
@@ -12,7 +13,12 @@ from torch import Tensor, nn
 
 from razor_ext.pruning import ChannelIndex, PruningAlgorithm, TargetMissedError
 from razor_ext.pruning.costs import StructureCosts, mean_bits, present_bits
-from razor_ext.quantization import QuantConfig, quantize_model, quantizer_handles
+from razor_ext.quantization import (
+    QuantConfig,
+    find_products,
+    quantize_model,
+    quantizer_handles,
+)
 
 from .projection import BitBank
 from .qasso import QASSO
@@ -65,6 +71,7 @@ class GETA(PruningAlgorithm):
                              'prune, or both')
         self.quant_config, self.start_bits = _quant_config(quant)
         self.stages = Stages(**(stages or {}))
+        self._products: dict[str, int] = {}
         self._costs: StructureCosts | None = None
         self._bank: BitBank | None = None
         self._index: ChannelIndex | None = None
@@ -75,10 +82,18 @@ class GETA(PruningAlgorithm):
         """Whether the run quantizes too."""
         return self.quant_config is not None
 
+    def prepare(self) -> None:
+        """Find the products of activations; see the base class."""
+        if self.quant_config is not None and self.quant_config.products:
+            with torch.random.fork_rng():
+                inputs = self.mutator.demo_data(self.architecture)
+            self._products = find_products(self.architecture, inputs)
+
     def transform(self) -> None:
         """Place the quantizers; see the base class."""
         if self.quantizes:
-            self.quant_infos = quantize_model(self.architecture, self._training_config())
+            self.quant_infos = quantize_model(self.architecture, self._training_config(),
+                                              self._products)
 
     def __getstate__(self) -> dict[str, Any]:
         # What is made when it is first asked for belongs to this very model, not to its copies.
