@@ -22,6 +22,7 @@ class QuantMultiheadAttention(QuantMatmul):
 
     weight_name = 'in_proj_weight'
     operands = ('input', 'query', 'key', 'weights', 'value')
+    weight_parts = 3
     since = 2
     in_proj_bias: Tensor | None
     out_proj: nn.Module

@@ -45,6 +45,8 @@ class QuantLayer(_Module):
     weight_channel_dim: ClassVar[int] = 0
     #: Names of the activations that are quantized.
     operands: ClassVar[tuple[str, ...]] = ('input',)
+    #: Equal parts of the weight's output channels that may be used one by one.
+    weight_parts: ClassVar[int] = 1
     #: Version of quant.json that first knew the type; older files say nothing of it.
     since: ClassVar[int] = 1
     #: Type to return to.
@@ -84,6 +86,14 @@ class QuantLayer(_Module):
         """Return the activation quantizers by operand name; empty where inputs stay float."""
         found = {name: self._quantizer(name) for name in self.operands}
         return {name: quantizer for name, quantizer in found.items() if quantizer is not None}
+
+    @classmethod
+    def product_operands(cls) -> tuple[str, ...]:
+        """Return the operands that are multiplied by one another, left and right in turn.
+
+        The others are multiplied by the weight.
+        """
+        return cls.operands[1:] if cls.weight_name is not None else cls.operands
 
     def quantize_weight(self) -> Tensor:
         """Return the weight on its grid."""

@@ -65,7 +65,9 @@ def float_layers(optimized: onnx.ModelProto, layers: Iterable[IntegerLayer]) -> 
 def _belongs(node: onnx.NodeProto, layer: IntegerLayer) -> bool:
     if layer.integers is not None:
         return layer.key in node.input
-    return not {layer.key, layer.output}.isdisjoint(node.output)
+    # A product that ONNX Runtime puts on the grid of what moves its values has another output.
+    return (not {layer.key, layer.output}.isdisjoint(node.output)
+            or {name for name, _ in layer.operands} <= set(node.input))
 
 
 def explain_failure(message: str, model: onnx.ModelProto,

@@ -1,13 +1,14 @@
 """The integer grids of a quantized torch model, as an ONNX graph stores them."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import nn
 
-from razor_ext.quantization import Quantizer, integer_weights, quantized_layers
+from razor_ext.quantization import Quantizer, QuantLayer, integer_weights, quantized_layers
 
 from ..errors import DeployError
 
@@ -86,6 +87,9 @@ class LayerGrids:
         step: Step of these integers, broadcasting with them.
         inputs: Grid of each activation operand, None where it stays float.
         refused: Why the backend cannot run it in integers, if so.
+        operands: Names of the activation operands.
+        parts: Equal parts of the output channels that a graph may use one by one.
+        rows: Output channels of the module's weight that these are, None for all.
     """
 
     name: str
@@ -94,6 +98,19 @@ class LayerGrids:
     step: np.ndarray | None
     inputs: tuple[Grid | None, ...]
     refused: str | None = None
+    operands: tuple[str, ...] = ()
+    parts: int = 1
+    rows: slice | None = None
+
+    def part(self, first: int, last: int) -> LayerGrids:
+        """Some of the parts, from `first` to before `last`."""
+        assert self.weight is not None  # it has parts
+        size = len(self.weight) // self.parts
+        rows = slice(first * size, last * size)
+        weight, integers, step = (
+            None if x is None else x if len(x) == 1 else x[rows]
+            for x in (self.weight, self.integers, self.step))
+        return replace(self, weight=weight, integers=integers, step=step, parts=1, rows=rows)
 
 
 def activation_grid(quantizer: Quantizer) -> Grid:
@@ -117,34 +134,52 @@ def layer_grids(model: nn.Module) -> list[LayerGrids]:
         model: Model after ``apply_quant``, or after ``quantize_model`` and ``fix_bits``.
 
     Returns:
-        One entry per quantized layer, in the order of registration.
+        One entry per quantized weight and one per layer with products of activations, in the order
+        of registration.
 
     Raises:
         DeployError: If a bit width is not whole yet.
     """
     layers = []
     for name, module in quantized_layers(model):
-        quantizer = module.weight_quantizer_or_none
-        weight = integers = step = refused = None
+        products = module.product_operands()
         if module.weight_name is not None:
-            weight = getattr(module, module.weight_name).detach().cpu().numpy()
-        if quantizer is not None:
-            integers, step = (tensor.cpu().numpy() for tensor in integer_weights(module))
-            if _whole_bits(quantizer) > 8:
-                refused = 'weights of more than 8 bits'
-        elif weight is not None:
-            refused = 'weights stay float'
-        operands = module.operand_quantizers()
-        inputs: list[Grid | None] = []
-        for operand in module.operands:
-            found = operands.get(operand)
-            if found is not None and found.t is not None:
-                refused = 'an activation exponent has no integer form'
-                found = None
-            inputs.append(None if found is None else activation_grid(found))
-            if inputs[-1] is None:
-                refused = refused or 'inputs stay float'
-            elif not inputs[-1].is_integer:
-                refused = refused or 'activations of more than 8 bits'
-        layers.append(LayerGrids(name, weight, integers, step, tuple(inputs), refused))
+            layers.append(_with_weight(name, module))
+        if products:
+            inputs, refused = _inputs(module, products)
+            layers.append(LayerGrids(name, None, None, None, inputs, refused, products))
     return layers
+
+
+def _with_weight(name: str, module: QuantLayer) -> LayerGrids:
+    quantizer = module.weight_quantizer_or_none
+    integers = step = None
+    inputs, refused = _inputs(module, module.operands[:1])
+    if quantizer is not None:
+        integers, step = (tensor.cpu().numpy() for tensor in integer_weights(module))
+        if _whole_bits(quantizer) > 8:
+            refused = 'weights of more than 8 bits'
+    else:
+        refused = 'weights stay float'
+    if not module.operands:
+        refused = refused or 'rows are looked up, nothing is multiplied'
+    return LayerGrids(name, module.weight_of(module).detach().cpu().numpy(), integers, step, inputs,
+                      refused, module.operands[:1], module.weight_parts)
+
+
+def _inputs(module: QuantLayer, names: Sequence[str],
+            ) -> tuple[tuple[Grid | None, ...], str | None]:
+    """Grids of some operands, and why they have no integer form, if so."""
+    operands, refused = module.operand_quantizers(), None
+    inputs: list[Grid | None] = []
+    for operand in names:
+        found = operands.get(operand)
+        if found is not None and found.t is not None:
+            refused = 'an activation exponent has no integer form'
+            found = None
+        inputs.append(None if found is None else activation_grid(found))
+        if inputs[-1] is None:
+            refused = refused or 'inputs stay float'
+        elif not inputs[-1].is_integer:
+            refused = refused or 'activations of more than 8 bits'
+    return tuple(inputs), refused

@@ -116,7 +116,8 @@ def torch_layer(layer: IntegerLayer, module: QuantLayer, operand: np.ndarray) ->
     assert match.factor is not None  # it has a weight
     x = layer.operands[0][1].dequantize(operand)
     with torch.no_grad():
-        weight = module.quantize_weight().detach().cpu().numpy().transpose(match.axes)
+        weight = module.quantize_weight().detach().cpu().numpy()
+    weight = weight[match.layer.rows or slice(None)].transpose(match.axes)
     weight = (weight * along_axis(match.factor, match.channel_axis, weight.ndim)).astype(np.float32)
     if match.node.op_type == 'Conv':
         real = _convolve(match.node, x, weight)

@@ -5,8 +5,9 @@ weight is the torch weight times one factor per output channel.
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import onnx
@@ -14,6 +15,7 @@ import onnx
 from ..errors import DeployError
 from ..onnx_graph import CONTRACTIONS, has_flag, stored_tensors
 from .grids import LayerGrids
+from .products import FoundProduct, ProductSamples, find_products
 
 TOLERANCE = 1e-4
 
@@ -24,7 +26,7 @@ class MatchedLayer:
 
     Args:
         layer: Grids of the torch layer.
-        node: Conv, Gemm or MatMul.
+        node: Conv, Gemm or MatMul; Gather for a table.
         operands: Positions of the activation inputs of the node, as in ``layer.inputs``.
         weight: Name of the stored weight, None without one.
         axes: Permutation that takes the torch weight to the stored one.
@@ -41,14 +43,15 @@ class MatchedLayer:
     factor: np.ndarray | None = None
 
 
-def match_layers(model: onnx.ModelProto, layers: Sequence[LayerGrids]) -> list[MatchedLayer]:
+def match_layers(model: onnx.ModelProto, layers: Sequence[LayerGrids],
+                 samples: ProductSamples | None = None) -> list[MatchedLayer]:
     """Find the node of every quantized layer.
-
-    Layers without a weight of their own take the products of two activations in order.
 
     Args:
         model: Float graph exported from the model the layers were read from.
         layers: Quantized layers.
+        samples: What their products multiply; without it the products of two activations in the
+            graph are those of the layers, in order.
 
     Returns:
         One match per node; a layer that is used twice has two.
@@ -58,31 +61,69 @@ def match_layers(model: onnx.ModelProto, layers: Sequence[LayerGrids]) -> list[M
     """
     stored = stored_tensors(model)
     contractions = [node for node in model.graph.node if node.op_type in CONTRACTIONS]
-    products = iter([node for node in contractions if not set(node.input) & set(stored)])
+    tables = [node for node in model.graph.node if node.op_type == 'Gather']
+    products = [node for node in contractions if not set(node.input) & set(stored)]
+    find = (_in_order(products) if samples is None or not products
+            else find_products(model, products, samples))
     matches: list[MatchedLayer] = []
     for layer in layers:
         if layer.weight is None:
-            pairs = len(layer.inputs) // 2
-            nodes = [node for _, node in zip(range(pairs), products)]
-            matches.extend(MatchedLayer(
-                LayerGrids(layer.name, None, None, None, layer.inputs[2 * i:2 * i + 2],
-                           layer.refused), node, (0, 1)) for i, node in enumerate(nodes))
-            found = len(nodes) == pairs
+            pairs = list(zip(layer.operands[::2], layer.operands[1::2]))
+            nodes = [find(layer.name, *pair) for pair in pairs]
+            for index, calls in enumerate(nodes):
+                matches.extend(_product(layer, index, found) for found in calls)
+            lacking = None if all(nodes) else 'that multiplies its activations'
         else:
-            candidates = [_match(node, layer, stored) for node in contractions]
-            matches.extend(match for match in candidates if match is not None)
-            found = any(match is not None for match in candidates)
-        if not found:
+            found = _weighted(layer, contractions if layer.operands else tables, stored)
+            matches.extend(found)
+            lacking = None if found else 'with its weight'
+        if lacking:
             raise DeployError(
-                f'layer {layer.name!r} is quantized, but the exported graph has no node with its '
-                'weight: the checkpoint, the structure and quant.json do not belong together')
+                f'layer {layer.name!r} is quantized, but the exported graph has no node {lacking}: '
+                'the checkpoint, the structure and quant.json do not belong together')
+    return matches
+
+
+def _in_order(products: Sequence[onnx.NodeProto]) -> Callable[..., list[FoundProduct]]:
+    """Give the next product to whoever asks."""
+    supply = iter(products)
+    return lambda *_: [FoundProduct(node, (1.0, 1.0)) for node in islice(supply, 1)]
+
+
+def _product(layer: LayerGrids, index: int, found: FoundProduct) -> MatchedLayer:
+    inputs = tuple(grid and replace(grid, scale=grid.scale * factor) for grid, factor in
+                   zip(layer.inputs[2 * index:2 * index + 2], found.factors))
+    own = replace(layer, inputs=inputs, operands=layer.operands[2 * index:2 * index + 2])
+    return MatchedLayer(own, found.node, (0, 1))
+
+
+def _weighted(layer: LayerGrids, nodes: Sequence[onnx.NodeProto],
+              stored: dict[str, np.ndarray]) -> list[MatchedLayer]:
+    """Nodes with a layer's weight, or with parts of it that make up the whole."""
+    def matching(candidate: LayerGrids) -> list[MatchedLayer]:
+        found = [_match(node, candidate, stored) for node in nodes]
+        return [match for match in found if match is not None]
+
+    whole = matching(layer)
+    if whole or layer.parts == 1:
+        return whole
+    matches: list[MatchedLayer] = []
+    first = 0
+    while first < layer.parts:
+        for last in range(layer.parts, first, -1):
+            part = matching(layer.part(first, last))
+            if part:
+                break
+        else:
+            return []
+        matches, first = matches + part, last
     return matches
 
 
 def _match(node: onnx.NodeProto, layer: LayerGrids,
            stored: dict[str, np.ndarray]) -> MatchedLayer | None:
     weight = layer.weight
-    assert weight is not None  # products of two activations are matched in order
+    assert weight is not None  # products of two activations have none
     for position in (1, 0):
         name = node.input[position]
         if name not in stored or stored[name].ndim != weight.ndim:
@@ -93,7 +134,8 @@ def _match(node: onnx.NodeProto, layer: LayerGrids,
                 continue
             factor = _factor(laid, stored[name], channel)
             if factor is not None:
-                return MatchedLayer(layer, node, (1 - position,), name, axes, channel, factor)
+                operands = (1 - position,) if layer.operands else ()
+                return MatchedLayer(layer, node, operands, name, axes, channel, factor)
     return None
 
 
@@ -101,7 +143,7 @@ def _layouts(node: onnx.NodeProto, ndim: int) -> list[tuple[tuple[int, ...], int
     """Permutations of the torch weight a node may hold, with the axis of output channels."""
     plain = tuple(range(ndim))
     swapped = (*plain[:-2], plain[-1], plain[-2])
-    if node.op_type == 'Conv':
+    if node.op_type in ('Conv', 'Gather'):
         return [(plain, 0)]
     channel = ndim - 2 if has_flag(node, 'transB') else ndim - 1
     return [(plain, channel), (swapped, channel)]

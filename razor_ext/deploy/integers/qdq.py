@@ -9,18 +9,21 @@ import onnx
 from ..errors import DeployError
 from ..onnx_graph import require_opset, stored_tensors
 from .alignment import align_inputs
+from .derived import fold_derived
 from .grids import LayerGrids
 from .integer_layer import QdqModel
 from .match import match_layers
 from .observe import observe
 from .plan_corrections import absorb_relu, keep_biases_apart, leave_pools_float, trim_silu
+from .products import ProductSamples
 from .qdq_plan import plan_grids
 from .qdq_writer import QdqWriter
 from .weights import FoldedWeight, graph_on_grids, refuse_wide_bias
 
 
 def insert_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids],
-               batches: Sequence[Mapping[str, np.ndarray]]) -> QdqModel:
+               batches: Sequence[Mapping[str, np.ndarray]],
+               samples: ProductSamples | None = None) -> QdqModel:
     """Turn a float graph into one that ONNX Runtime runs on integers.
 
     Args:
@@ -28,6 +31,7 @@ def insert_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids],
         layers: Grids of the quantized layers.
         batches: Calibration inputs by name, for tensors between layers, which training gives no
             grid.
+        samples: See :func:`match_layers`.
 
     Returns:
         The new graph; `model` is left alone.
@@ -39,9 +43,10 @@ def insert_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids],
     require_opset(model)
     if not batches:
         raise DeployError('no calibration batch: tensors between layers need observed ranges')
+    model = fold_derived(model, batches[0])
     stored = stored_tensors(model)
     plan = plan_grids(model, [refuse_wide_bias(match, stored)
-                              for match in match_layers(model, layers)])
+                              for match in match_layers(model, layers, samples)])
     weights = {output: FoldedWeight.of(match) for output, match in plan.matches.items()
                if match.layer.integers is not None}
     on_grids = graph_on_grids(model, plan.matches, weights)

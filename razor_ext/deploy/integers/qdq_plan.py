@@ -66,12 +66,36 @@ class Plan:
             self.own[name] = self.own[origin]
 
 
+def _grid_ahead(value: str, users: Mapping[str, Sequence[onnx.NodeProto]], plan: Plan,
+                outputs: set[str]) -> Grid | None:
+    """The one integer grid on which all layers read a tensor that is only moved, if there is one.
+
+    Where shapes are fixed ONNX Runtime carries their quantizers back to what computes it.
+    """
+    grids, waiting = set(), [value]
+    while waiting:
+        name = waiting.pop()
+        if name in outputs or not users.get(name):
+            return None
+        for node in users[name]:
+            if node.op_type == 'Shape':
+                continue
+            positions = [i for i, read in enumerate(node.input) if read == name]
+            if node.op_type in MOVING and positions == [0]:
+                waiting.extend(node.output)
+                continue
+            grids.update(plan.operand.get((node.output[0], i)) if plan.runs_integer(node) else None
+                         for i in positions)
+    return grids.pop() if len(grids) == 1 else None
+
+
 def plan_grids(model: onnx.ModelProto, matches: Sequence[MatchedLayer]) -> Plan:
     """Decide which tensors are stored as integers.
 
     A quantized layer wants its inputs on its own grids. A convolution can only be an integer one
     if its output is on a grid as well; from there integers spread through every operator that has
-    an integer form and only integer inputs. A matrix product gives floats at no cost.
+    an integer form and only integer inputs. A matrix product gives floats at no cost, unless what
+    it gives is only moved to further layers.
 
     Args:
         model: Float graph, in topological order.
@@ -106,6 +130,10 @@ def plan_grids(model: onnx.ModelProto, matches: Sequence[MatchedLayer]) -> Plan:
         if plan.runs_integer(node):
             if node.op_type == 'Conv':
                 plan.own[name] = finest.get(name)
+            else:
+                ahead = _grid_ahead(name, users, plan, outputs)
+                if ahead is not None:
+                    plan.own[name] = ahead
         elif node.op_type in MOVING and node.input[0] in plan.own:
             for value in node.output:
                 plan.own[value] = None

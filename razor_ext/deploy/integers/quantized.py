@@ -20,6 +20,7 @@ from .audit import audit
 from .grids import LayerGrids, layer_grids
 from .layer_parity import LayerParity, compare_layers, require_layers
 from .packing import pack_int4, raise_opset
+from .products import ProductSamples, record_products
 from .qdq import insert_qdq
 from .symmetric import check_pattern, insert_symmetric_qdq, require_symmetric
 
@@ -109,7 +110,7 @@ def quantize_export(float_file: str | os.PathLike, model: nn.Module, quant_file:
     graph = raise_opset(graph) if pack else graph
     name = graph.graph.input[0].name
     feeds = [{name: batch.cpu().numpy()} for batch in calibration]
-    exported = insert_qdq(graph, layers, feeds)
+    exported = insert_qdq(graph, layers, feeds, _samples(reference, name, inputs[0], run))
     packed: tuple[str, ...] = ()
     if pack:
         result = pack_int4(exported.model)
@@ -158,7 +159,9 @@ def quantize_symmetric(float_file: str | os.PathLike, model: nn.Module,
     spec = load_quant(quant_file)
     require_symmetric(spec)
     reference, layers, floating = _fake_quantized(model, spec, inputs[0], run)
-    graph = insert_symmetric_qdq(onnx.load(Path(float_file)), layers)
+    plain = onnx.load(Path(float_file))
+    graph = insert_symmetric_qdq(
+        plain, layers, _samples(reference, plain.graph.input[0].name, inputs[0], run))
     pairs = check_pattern(graph)
     floating.update({layer.name: layer.refused for layer in layers if layer.refused})
     outputs, calibrated = (check_parity(reference, graph.SerializeToString(), batches, run)
@@ -182,6 +185,13 @@ def _fake_quantized(model: nn.Module, spec: Mapping, batch: torch.Tensor, run: T
     ran = layers_that_run(reference, batch, run)
     return (reference, [layer for layer in layer_grids(reference) if layer.name in ran],
             {name: why for name, why in spec['float_layers'].items() if name in ran})
+
+
+def _samples(reference: nn.Module, name: str, batch: torch.Tensor, run: TorchRun,
+             ) -> ProductSamples:
+    """What the products of a fake-quantized model multiply, in float, on one input."""
+    return record_products(reference, lambda: run(reference, [batch]),
+                           {name: batch.cpu().numpy()})
 
 
 def layers_that_run(model: nn.Module, batch: torch.Tensor, run: TorchRun = run_torch) -> set[str]:

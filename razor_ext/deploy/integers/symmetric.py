@@ -21,8 +21,10 @@ from ..onnx_graph import (
     require_opset,
     stored_tensors,
 )
+from .derived import fold_derived
 from .grids import LayerGrids
 from .match import MatchedLayer, match_layers
+from .products import ProductSamples
 from .weights import FoldedWeight
 
 RECIPE = "train with quant=dict(activation_scheme='signed', activation_bits=(8, 8), ...)"
@@ -49,12 +51,14 @@ def require_symmetric(spec: Mapping) -> None:
                               f'{weight["bits"]} bits; train with fewer')
 
 
-def insert_symmetric_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids]) -> onnx.ModelProto:
+def insert_symmetric_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids],
+                         samples: ProductSamples | None = None) -> onnx.ModelProto:
     """Put a pair in front of every activation and weight of the quantized layers.
 
     Args:
         model: Float graph, opset 13 or later, exported from the model without its quantizers.
-        layers: Grids of the quantized layers; those refused stay float.
+        layers: Grids of the quantized layers; those refused stay float, tables on their grids.
+        samples: See :func:`match_layers`.
 
     Returns:
         The new graph; `model` is left alone.
@@ -63,8 +67,9 @@ def insert_symmetric_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids]) -
         DeployError: If the opset is too old for steps per channel, or a layer is not in the graph.
     """
     require_opset(model)
-    matches = {match.node.output[0]: match for match in match_layers(model, layers)
-               if not match.layer.refused}
+    model = model if samples is None else fold_derived(model, samples.feed)
+    matches = {match.node.output[0]: match for match in match_layers(model, layers, samples)
+               if not match.layer.refused or not match.operands}
     new = clone(model)
     writer = _Pairs(new.graph)
     for node in model.graph.node:
@@ -88,7 +93,12 @@ class _Pairs:
         self._done: dict[tuple[str, float], str] = {}
 
     def quantize(self, node: onnx.NodeProto, match: MatchedLayer) -> None:
-        """Redirect the inputs of a node to their pairs."""
+        """Redirect the inputs of a node to their pairs, a table to its values."""
+        if not match.operands:
+            if match.layer.integers is not None:
+                node.input[0] = f'{node.output[0]}/weight'
+                self._store(node.input[0], FoldedWeight.of(match).values)
+            return
         for position, grid in zip(match.operands, match.layer.inputs):
             assert grid is not None  # or the layer would be refused
             key = (node.input[position], grid.scale)

@@ -33,12 +33,13 @@ class TokenNet(nn.Module):
         return self.plain(x) + x
 
 
-def export(model: nn.Module, x: Tensor, dynamic: dict | None = None) -> onnx.ModelProto:
+def export(model: nn.Module, x: Tensor, dynamic: dict | None = None,
+           opset: int = 13) -> onnx.ModelProto:
     options = {}
     if 'dynamo' in inspect.signature(torch.onnx.export).parameters:
         options['dynamo'] = False
     buffer = io.BytesIO()
-    torch.onnx.export(model, (x,), buffer, opset_version=13, input_names=['input'],
+    torch.onnx.export(model, (x,), buffer, opset_version=opset, input_names=['input'],
                       output_names=['output'], dynamic_axes=dynamic, **options)
     return onnx.load_from_string(buffer.getvalue())
 
