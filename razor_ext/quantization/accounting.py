@@ -95,7 +95,8 @@ class LayerCost:
     @property
     def bytes(self) -> float:
         """Parameters in bytes: weights packed at their bit width, the others in float32."""
-        packed = float(self._bits('weight')) * self.weight_params
+        bits = self._bits('weight')
+        packed = (bits.item() if isinstance(bits, Tensor) else bits) * self.weight_params
         return (packed + FLOAT_BITS * (self.params - self.weight_params)) / 8
 
     def _bits(self, side: str | None) -> Tensor | float:

@@ -162,7 +162,7 @@ def attend(multiply: Multiply, query: Tensor, key: Tensor, value: Tensor,
         groups = query.shape[-3] // key.shape[-3]
         key, value = (x.repeat_interleave(groups, -3) for x in (key, value))
     if scale is None:
-        scale = 1 / math.sqrt(query.shape[-1])
+        scale = query.shape[-1] ** -0.5
     scores = multiply(query, key.transpose(-2, -1)) * scale
     if is_causal:
         seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()

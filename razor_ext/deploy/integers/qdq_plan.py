@@ -72,7 +72,8 @@ def _grid_ahead(value: str, users: Mapping[str, Sequence[onnx.NodeProto]], plan:
 
     Where shapes are fixed ONNX Runtime carries their quantizers back to what computes it.
     """
-    grids, waiting = set(), [value]
+    grids: set[Grid | None] = set()
+    waiting = [value]
     while waiting:
         name = waiting.pop()
         if name in outputs or not users.get(name):

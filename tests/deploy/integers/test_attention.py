@@ -4,13 +4,11 @@ from __future__ import annotations
 import copy
 
 import numpy as np
-import onnx
 import pytest
 import torch
-from attention_nets import ATTENTIONS, GPT, transformer
+from attention_nets import ATTENTIONS, transformer
 from torch import Tensor, nn
 
-from razor_ext.deploy.errors import AuditError, DeployError
 from razor_ext.deploy.integers.audit import audit
 from razor_ext.deploy.integers.grids import layer_grids
 from razor_ext.deploy.integers.integer_layer import QdqModel

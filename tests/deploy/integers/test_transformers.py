@@ -1,0 +1,105 @@
+"""Transformers of full size, random weights: which of their products ONNX Runtime runs on integers.
+
+Slow; the same with small models is in test_attention.py.
+"""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from torch import Tensor, nn
+
+from razor_ext.deploy.integers.audit import audit
+from razor_ext.deploy.integers.layer_parity import compare_layers, require_layers
+from razor_ext.deploy.parity import flatten_outputs
+from razor_ext.deploy.session import run_onnx
+from razor_ext.quantization import count_costs, summarize_costs
+from tests.graph.graph_zoo import mmpose_config, timm_model
+
+from .test_attention import products, quantized, to_integers
+
+pytestmark = pytest.mark.slow
+
+
+def deit_tiny() -> nn.Module:
+    from mmpretrain.models import VisionTransformer
+    return VisionTransformer('deit-tiny', img_size=224)
+
+
+def swin_tiny() -> nn.Module:
+    from mmpose.models.backbones import SwinTransformer
+    return SwinTransformer()
+
+
+def pvt_tiny() -> nn.Module:
+    from mmpose.models.backbones import PyramidVisionTransformer
+    return PyramidVisionTransformer(num_layers=[2, 2, 2, 2])
+
+
+def hrformer_small() -> nn.Module:
+    return pose('topdown_heatmap/coco/td-hm_hrformer-small_8xb32-210e_coco-256x192.py')
+
+
+def vitpose_small() -> nn.Module:
+    return pose('topdown_heatmap/coco/td-hm_ViTPose-small_8xb64-210e_coco-256x192.py')
+
+
+class Pose(nn.Module):
+    """A pose estimator's network alone."""
+
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.backbone(x))
+
+
+def pose(config: str) -> nn.Module:
+    import mmpose.models  # noqa: F401
+    from mmpose.registry import MODELS
+    init_default_scope('mmpose')
+    model = mmpose_config(config).model
+    model.backbone.init_cfg = None
+    return Pose(MODELS.build(model.backbone), MODELS.build(model.head))
+
+
+#: Model, input and its products of activations.
+MODELS = {
+    'DeiT-tiny (mmpretrain)': (deit_tiny, (224, 224), 24),
+    'DeiT-tiny (timm)': (lambda: timm_model('deit_tiny_patch16_224'), (224, 224), 24),
+    'ViTPose-S': (vitpose_small, (256, 192), 24),
+    'Swin-T (mmpose)': (swin_tiny, (224, 224), 24),
+    'PVT-tiny (mmpose)': (pvt_tiny, (224, 224), 16),
+    'HRFormer-S (mmpose)': (hrformer_small, (256, 192), None)}
+
+
+@pytest.mark.upstream
+@pytest.mark.parametrize('dynamic', [False, True], ids=['static', 'dynamic'])
+@pytest.mark.parametrize('name', MODELS)
+def test_a_transformer_of_full_size_runs_on_integers(name: str, dynamic: bool) -> None:
+    build, size, expected = MODELS[name]
+    torch.manual_seed(0)
+    plain = build().eval()
+    for parameter in plain.parameters():  # what initialises to nothing would hide errors
+        if parameter.dim() > 1:
+            nn.init.trunc_normal_(parameter, std=0.05)
+    x = torch.randn(1, 3, *size)
+    model = quantized(plain, x)
+    before, after = (summarize_costs(count_costs(each, x)) for each in (plain, model))
+    exported = to_integers(plain, model, x, dynamic, 17)
+    kernels = audit(exported.model, exported.integer)
+    rows = compare_layers(exported, model, [{'input': x.numpy()}])
+    _, (got,) = run_onnx(exported.model.SerializeToString(), [x])
+    with torch.no_grad():
+        wanted = flatten_outputs(model(x))
+    error = max(np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(got, wanted))
+    print(f'{name}: {len(products(exported))} products on integers, float layers '
+          f'{exported.floating}, kernels {kernels}, relative BOPs {after["relative_bops"]:.4f}, '
+          f'GMACs {before["macs"] / 1e9:.3f}, output error {error:.4f}')
+    require_layers(rows)
+    assert not exported.floating and 'MatMul' not in kernels and 'Gemm' not in kernels
+    assert expected is None or len(products(exported)) == expected
+    assert after['macs'] == before['macs']
+    assert error < 0.35
