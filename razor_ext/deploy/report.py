@@ -60,6 +60,8 @@ def _add_quantization(table: PrettyTable, figures: Mapping, columns: int) -> Non
     rows = figures['integer_layers']
     on_integers = figures['operators'].get('quantized', len(rows))
     add('layers on integers / in float', f'{on_integers} / {len(figures["float_layers"])}')
+    if figures.get('float_operators'):
+        add('in float between layers', ', '.join(figures['float_operators']))
     if figures['packed_layers']:
         add('layers with weights two to a byte', str(len(figures['packed_layers'])))
     if rows:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -39,12 +40,14 @@ class _Products(TorchFunctionMode):
         self.counts[name].add(count)
 
 
-def find_products(model: nn.Module, example_inputs: Any) -> dict[str, int]:
+def find_products(model: nn.Module, example_inputs: Any,
+                  run: Callable[[nn.Module, Any], Any] = run_batch) -> dict[str, int]:
     """Run a float model once and see which modules multiply activations in their own forward.
 
     Args:
         model: the model; its state, its modes and PyTorch's random numbers stay.
         example_inputs: a tensor, a sequence of positional or a mapping of keyword arguments.
+        run: how to run the model on them.
 
     Returns:
         Module name to the products of one call, in order of registration; 0 where its calls
@@ -59,7 +62,7 @@ def find_products(model: nn.Module, example_inputs: Any) -> dict[str, int]:
     model.eval()
     try:
         with torch.no_grad(), torch.random.fork_rng(), no_fast_path(), products:
-            run_batch(model, example_inputs)
+            run(model, example_inputs)
     finally:
         for hook in hooks:
             hook.remove()

@@ -31,6 +31,7 @@ from razor_ext.quantization import (
     QuantConfig,
     calibrate,
     count_costs,
+    find_products,
     fix_bits,
     quantize_model,
     summarize_costs,
@@ -132,8 +133,9 @@ class Benchmark:
         loader = Runner.build_dataloader(copy.deepcopy(self.cfg.train_dataloader), seed=self.seed)
         batches = [{**model.data_preprocessor(batch, False), 'mode': 'tensor'}
                    for batch in islice(loader, num_batches)]
-        quantize_model(model, QuantConfig(weight_bits=(8, 8), activation_bits=(8, 8),
-                                          weight_granularity='channel', weight_power=False))
+        config = QuantConfig(weight_bits=(8, 8), activation_bits=(8, 8),
+                             weight_granularity='channel', weight_power=False)
+        quantize_model(model, config, find_products(model, batches[0]))
         calibrate(model, batches)
         fix_bits(model)
         return model

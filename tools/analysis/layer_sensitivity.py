@@ -20,7 +20,13 @@ from torch import nn
 
 import razor_ext  # noqa: F401  (repairs upstream, before anything of OpenMMLab is used)
 from razor_ext.engine import load_tool_config, write_json
-from razor_ext.quantization import QuantConfig, calibrate, quantize_model, quantizer_handles
+from razor_ext.quantization import (
+    QuantConfig,
+    calibrate,
+    find_products,
+    quantize_model,
+    quantizer_handles,
+)
 from razor_ext.quantization.calibration import RANGE_METHODS
 from razor_ext.quantization.config import ACTIVATION_SCHEMES, GRANULARITIES
 
@@ -68,9 +74,10 @@ class Model:
     def quantized(self, bits: int) -> nn.Module:
         """Return the model with every layer on a uniform grid of `bits` bits."""
         model, args = self._float(), self.args
-        quantize_model(model, QuantConfig(
+        config = QuantConfig(
             weight_bits=(bits, bits), activation_bits=(bits, bits), weight_power=False,
-            weight_granularity=args.granularity, activation_scheme=args.scheme))
+            weight_granularity=args.granularity, activation_scheme=args.scheme)
+        quantize_model(model, config, find_products(model, self.batches[0]))
         calibrate(model, self.batches, method=args.method)
         return model
 

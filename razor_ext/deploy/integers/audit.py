@@ -5,7 +5,7 @@ import os
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -25,6 +25,12 @@ from .integer_layer import IntegerLayer
 
 INTEGER_KERNELS = frozenset({'QLinearConv', 'QLinearMatMul', 'QGemm', 'MatMulIntegerToFloat'})
 
+#: Operators of transformers that stay in floating point, and why.
+FLOAT_OPERATORS = {
+    'Softmax': 'exponentials', 'LayerNormalization': 'a root', 'SkipLayerNormalization': 'a root',
+    'Gelu': 'an error function', 'BiasGelu': 'an error function', 'FastGelu': 'a tanh',
+    'QuickGelu': 'a sigmoid', 'Erf': 'an error function'}
+
 
 def optimized_graph(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph ONNX Runtime makes of a model on this machine's CPU."""
@@ -41,6 +47,16 @@ def optimized_graph(model: onnx.ModelProto) -> onnx.ModelProto:
 def count_operators(model: onnx.ModelProto) -> dict[str, int]:
     """Operators of an optimized graph and how often they occur, most frequent first."""
     return dict(Counter(node.op_type for node in model.graph.node).most_common())
+
+
+def float_operators(operators: Mapping[str, int]) -> dict[str, str]:
+    """Operators between the layers that run in floating point, with their number and why.
+
+    Args:
+        operators: Result of :func:`count_operators`.
+    """
+    return {name: f'{operators[name]}, {why} has no integer kernel'
+            for name, why in FLOAT_OPERATORS.items() if name in operators}
 
 
 def float_layers(optimized: onnx.ModelProto, layers: Iterable[IntegerLayer]) -> dict[str, str]:

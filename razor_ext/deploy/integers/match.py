@@ -54,7 +54,8 @@ def match_layers(model: onnx.ModelProto, layers: Sequence[LayerGrids],
             graph are those of the layers, in order.
 
     Returns:
-        One match per node; a layer that is used twice has two.
+        One match per node; a layer that is used twice has two, a table whose rows became constants
+        of the graph has none.
 
     Raises:
         DeployError: If a layer has no node.
@@ -76,7 +77,8 @@ def match_layers(model: onnx.ModelProto, layers: Sequence[LayerGrids],
         else:
             found = _weighted(layer, contractions if layer.operands else tables, stored)
             matches.extend(found)
-            lacking = None if found else 'with its weight'
+            # The exporter computes the rows that constants look up.
+            lacking = None if found or not layer.operands else 'with its weight'
         if lacking:
             raise DeployError(
                 f'layer {layer.name!r} is quantized, but the exported graph has no node {lacking}: '

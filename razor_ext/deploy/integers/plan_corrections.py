@@ -1,6 +1,9 @@
 """Changes of a settled plan that spare nodes, keep ONNX Runtime running, or use grids better."""
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping, Sequence
+
 import numpy as np
 import onnx
 
@@ -77,37 +80,81 @@ def keep_biases_apart(model: onnx.ModelProto, plan: Plan) -> set[str]:
                     and plan.runs_integer(produced[value]) for value in node.input)}
 
 
-def trim_silu(model: onnx.ModelProto, plan: Plan) -> None:
-    """Cut input grids of SiLU where its output is below half a step.
+def trim_gates(model: onnx.ModelProto, plan: Plan) -> None:
+    """Cut input grids of SiLU and GELU where their output is below half a step.
 
-    SiLU(x) tends to 0 for negative x, so a grid over the whole range of x spends most integers on
+    Both tend to 0 for negative x, so a grid over the whole range of x spends most integers on
     values that give the same output.
 
     Args:
         model: The float graph.
         plan: Settled plan; changed in place.
     """
-    users = consumers(model)
-    produced = producers(model)
+    users, produced = consumers(model), producers(model)
     free = set(plan.own) - {name for name in plan.own if name in plan.source}
     for name in free:
-        grid, after = plan.own[name], users[name]
-        ops = sorted(node.op_type for node in after)
-        if ops != ['Mul', 'Sigmoid'] or not plan.runs_integer(produced[name]):
+        grid, node = plan.own[name], produced.get(name)
+        if node is None or not plan.runs_integer(node):
             continue
-        product = next(node for node in after if node.op_type == 'Mul')
-        gate = next(node for node in after if node.op_type == 'Sigmoid')
-        output = plan.own.get(product.output[0])
-        if set(product.input) != {name, gate.output[0]} or output is None:
-            continue
-        assert grid is not None  # the plan is settled
-        low = (grid.low - grid.zero_point) * grid.scale
-        high = (grid.high - grid.zero_point) * grid.scale
-        plan.own[name] = Grid.of_range(max(low, silu_floor(output.scale / 2)), high)
+        for output_of, floor in ((_silu_output, silu_floor), (_gelu_output, gelu_floor)):
+            output = output_of(name, users)
+            step = None if output is None else _step_of(output, users, plan)
+            if step is not None:
+                assert grid is not None  # the plan is settled
+                low = (grid.low - grid.zero_point) * grid.scale
+                high = (grid.high - grid.zero_point) * grid.scale
+                plan.own[name] = Grid.of_range(max(low, floor(step / 2)), high)
+
+
+def _silu_output(name: str, users: Mapping[str, Sequence[onnx.NodeProto]]) -> str | None:
+    """What SiLU of a tensor is, if the tensor goes into nothing else."""
+    after = {node.op_type: node for node in users[name]}
+    if len(users[name]) != 2 or after.keys() != {'Mul', 'Sigmoid'}:
+        return None
+    product, gate = after['Mul'], after['Sigmoid']
+    return product.output[0] if set(product.input) == {name, gate.output[0]} else None
+
+
+def _gelu_output(name: str, users: Mapping[str, Sequence[onnx.NodeProto]]) -> str | None:
+    """What GELU of a tensor is, if the tensor goes into nothing else.
+
+    It is one operator from opset 20 on, before that x / sqrt(2), Erf, + 1, times x, times 0.5.
+    """
+    after = users[name]
+    if [node.op_type for node in after] == ['Gelu']:
+        return after[0].output[0]
+    if sorted(node.op_type for node in after) != ['Div', 'Mul']:
+        return None
+    value = next(node for node in after if node.op_type == 'Div').output[0]
+    for kind in ('Erf', 'Add', 'Mul', 'Mul'):
+        if [node.op_type for node in users[value]] != [kind]:
+            return None
+        value = users[value][0].output[0]
+    return value
+
+
+def _step_of(value: str, users: Mapping[str, Sequence[onnx.NodeProto]], plan: Plan,
+             ) -> float | None:
+    """Step of the grid that a tensor is on, or of the finest on which layers alone read it."""
+    own = plan.own.get(value)
+    if own is not None:
+        return own.scale
+    steps = [plan.operand.get((node.output[0], list(node.input).index(value)))
+             for node in users[value]]
+    return min((grid.scale if grid is not None else 0. for grid in steps), default=0.) or None
 
 
 def silu_floor(tolerance: float) -> float:
     """Largest x below the minimum of SiLU whose output is within `tolerance` of zero."""
-    x = np.linspace(-1.2785, -30, 4096)
-    small = np.abs(x / (1 + np.exp(-x))) <= tolerance
+    return _floor(lambda x: x / (1 + np.exp(-x)), -1.2785, tolerance)
+
+
+def gelu_floor(tolerance: float) -> float:
+    """Largest x below the minimum of GELU whose output is within `tolerance` of zero."""
+    return _floor(lambda x: x * np.vectorize(math.erfc)(-x / math.sqrt(2)) / 2, -0.7518, tolerance)
+
+
+def _floor(gate: Callable[[np.ndarray], np.ndarray], least: float, tolerance: float) -> float:
+    x = np.linspace(least, -30, 4096)
+    small = np.abs(gate(x)) <= tolerance
     return float(x[small][0]) if small.any() else float(x[-1])

@@ -14,7 +14,7 @@ from .grids import LayerGrids
 from .integer_layer import QdqModel
 from .match import match_layers
 from .observe import observe
-from .plan_corrections import absorb_relu, keep_biases_apart, leave_pools_float, trim_silu
+from .plan_corrections import absorb_relu, keep_biases_apart, leave_pools_float, trim_gates
 from .products import ProductSamples
 from .qdq_plan import plan_grids
 from .qdq_writer import QdqWriter
@@ -45,15 +45,18 @@ def insert_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids],
         raise DeployError('no calibration batch: tensors between layers need observed ranges')
     model = fold_derived(model, batches[0])
     stored = stored_tensors(model)
-    plan = plan_grids(model, [refuse_wide_bias(match, stored)
-                              for match in match_layers(model, layers, samples)])
+    matches = match_layers(model, layers, samples)
+    plan = plan_grids(model, [refuse_wide_bias(match, stored) for match in matches])
     weights = {output: FoldedWeight.of(match) for output, match in plan.matches.items()
                if match.layer.integers is not None}
     on_grids = graph_on_grids(model, plan.matches, weights)
     plan.settle(observe(on_grids, plan.unknown, batches))
     means = leave_pools_float(model, plan)
-    trim_silu(model, plan)
+    trim_gates(model, plan)
     absorbed = absorb_relu(model, plan)
     sums = keep_biases_apart(model, plan)
     graph, integer, floating = QdqWriter(model, plan, weights, absorbed, means, sums).write()
+    found = {match.layer.name for match in matches}
+    floating.update({layer.name: 'its rows are constants of the graph, in float'
+                     for layer in layers if layer.name not in found})
     return QdqModel(align_inputs(graph), integer, floating, on_grids)

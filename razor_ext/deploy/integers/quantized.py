@@ -16,7 +16,7 @@ from razor_ext.quantization import apply_quant, load_quant
 
 from ..errors import DeployError
 from ..parity import OutputParity, TorchRun, check_parity, run_torch
-from .audit import audit
+from .audit import audit, float_operators
 from .grids import LayerGrids, layer_grids
 from .layer_parity import LayerParity, compare_layers, require_layers
 from .packing import pack_int4, raise_opset
@@ -59,6 +59,7 @@ class QuantizedExport:
         return {'integer_layers': [row.as_dict() for row in self.layers],
                 'float_layers': self.floating, 'packed_layers': list(self.packed),
                 'operators': self.operators,
+                'float_operators': float_operators(self.operators),
                 'parity_with_fake_quantization': [row.as_dict() for row in self.outputs],
                 'parity_on_calibration': [row.as_dict() for row in self.calibrated]}
 

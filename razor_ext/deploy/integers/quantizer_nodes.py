@@ -44,10 +44,16 @@ class QuantizerNodes:
         scale = self.constant(np.asarray(grid.scale, np.float32))
         zero = self.constant(np.asarray(grid.zero_point, grid.container))
         integers = self.names[output] = self.new_name('q')
-        wide = integers if grid.fills_container else f'{integers}_wide'
+        clips = not grid.fills_container
+        if clips and not grid.is_integer:  # ONNX Runtime has no Clip of uint16
+            limits = [self.constant(grid.dequantize(np.asarray(limit)))
+                      for limit in (grid.low, grid.high)]
+            self.nodes.append(helper.make_node('Clip', [value, *limits], [f'{integers}_clipped']))
+            value, clips = f'{integers}_clipped', False
+        wide = f'{integers}_wide' if clips else integers
         self.nodes.append(helper.make_node('QuantizeLinear', [value, scale, zero], [wide],
                                            domain=self._domain(grid.container)))
-        if not grid.fills_container:
+        if clips:
             limits = [self.constant(np.asarray(limit, grid.container))
                       for limit in (grid.low, grid.high)]
             self.nodes.append(helper.make_node('Clip', [wide, *limits], [integers]))

@@ -14,13 +14,20 @@ from mmengine.model import revert_sync_batchnorm
 from torch import nn
 
 from razor_ext.engine.families import find_sample, sample_tasks
-from razor_ext.quantization import QuantConfig, calibrate, fix_bits, quantize_model
+from razor_ext.quantization import (
+    QuantConfig,
+    calibrate,
+    find_products,
+    fix_bits,
+    quantize_model,
+)
 from razor_ext.quantization.layers import quant_type_of
 
 from ..convert import Conversion
 from ..errors import DeployError
 from ..integers.audit import audit
 from ..integers.grids import layer_grids
+from ..integers.products import record_products
 from ..integers.qdq import insert_qdq
 from ..integers.quantized import layers_that_run
 
@@ -95,14 +102,22 @@ def _normalize(model: nn.Module, inputs: torch.Tensor) -> None:
 
 def _integers(model: nn.Module, float_file: Path, inputs: torch.Tensor) -> onnx.ModelProto:
     ran = layers_that_run(model, inputs)
-    idle = {name: 'is not deployed' for name, module in model.named_modules()
-            if quant_type_of(type(module)) is not None and name not in ran}
+    idle = {}
+    for name, module in model.named_modules():
+        quant_type = quant_type_of(type(module))
+        if quant_type is not None and name not in ran and quant_type.refuse(module) is None:
+            idle[name] = 'is not deployed'
+
+    def run(model: nn.Module, batch: torch.Tensor) -> None:
+        model(batch, None, mode='tensor')
+
     quantize_model(model, QuantConfig(weight_bits=(8, 8), activation_bits=(8, 8),
-                                      float_layers=idle))
-    calibrate(model, [inputs], run=lambda model, batch: model(batch, None, mode='tensor'))
+                                      float_layers=idle), find_products(model, inputs, run))
+    calibrate(model, [inputs], run=run)
     fix_bits(model)
     graph = onnx.load(float_file)
-    exported = insert_qdq(graph, layer_grids(model),
-                          [{graph.graph.input[0].name: inputs.numpy()}])
+    feed = {graph.graph.input[0].name: inputs.numpy()}
+    exported = insert_qdq(graph, layer_grids(model), [feed],
+                          record_products(model, lambda: run(model, inputs), feed))
     audit(exported.model, exported.integer)
     return exported.model
