@@ -1,11 +1,13 @@
 """Models of the field for the graph's table: `python -m tests.graph.graph_zoo [name ...]`."""
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
 import time
 import types
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
 
@@ -49,18 +51,25 @@ class _Finder:
         return
 
 
-def timm_model(name: str, **options) -> nn.Module:
-    """Build a timm model, also where torchvision is absent."""
+@contextlib.contextmanager
+def torchvision_or_names() -> Iterator[None]:
+    """Import packages inside the block that want names of torchvision, also where it is absent."""
     finder = _Finder()
     if importlib.util.find_spec('torchvision') is None:
         sys.meta_path.append(finder)
     try:
-        import timm
+        yield
     finally:
         if finder in sys.meta_path:
             sys.meta_path.remove(finder)
             for module in [m for m in sys.modules if m.partition('.')[0] == 'torchvision']:
                 del sys.modules[module]
+
+
+def timm_model(name: str, **options) -> nn.Module:
+    """Build a timm model, also where torchvision is absent."""
+    with torchvision_or_names():
+        import timm
     return timm.create_model(name, pretrained=False, **options)
 
 

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import init_default_scope
-from torch import Tensor, nn
+from torch import nn
 
 from razor_ext.deploy.integers.audit import audit
 from razor_ext.deploy.integers.layer_parity import compare_layers, require_layers
 from razor_ext.deploy.parity import flatten_outputs
 from razor_ext.deploy.session import run_onnx
 from razor_ext.quantization import count_costs, summarize_costs
-from tests.graph.graph_zoo import mmpose_config, timm_model
+from tests.graph.graph_nets import mmpose_config
+from tests.graph.graph_zoo import ViTPose, timm_model, torchvision_or_names
 
 from .test_attention import products, quantized, to_integers
 
@@ -23,7 +24,8 @@ pytestmark = pytest.mark.slow
 
 
 def deit_tiny() -> nn.Module:
-    from mmpretrain.models import VisionTransformer
+    with torchvision_or_names():
+        from mmpretrain.models.backbones.vision_transformer import VisionTransformer
     return VisionTransformer('deit-tiny', img_size=224)
 
 
@@ -38,38 +40,19 @@ def pvt_tiny() -> nn.Module:
 
 
 def hrformer_small() -> nn.Module:
-    return pose('topdown_heatmap/coco/td-hm_hrformer-small_8xb32-210e_coco-256x192.py')
-
-
-def vitpose_small() -> nn.Module:
-    return pose('topdown_heatmap/coco/td-hm_ViTPose-small_8xb64-210e_coco-256x192.py')
-
-
-class Pose(nn.Module):
-    """A pose estimator's network alone."""
-
-    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
-        super().__init__()
-        self.backbone, self.head = backbone, head
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.backbone(x))
-
-
-def pose(config: str) -> nn.Module:
     import mmpose.models  # noqa: F401
     from mmpose.registry import MODELS
     init_default_scope('mmpose')
-    model = mmpose_config(config).model
-    model.backbone.init_cfg = None
-    return Pose(MODELS.build(model.backbone), MODELS.build(model.head))
+    config = mmpose_config('topdown_heatmap/coco/td-hm_hrformer-small_8xb32-210e_coco-256x192.py')
+    config.model.backbone.init_cfg = None
+    return MODELS.build(config.model.backbone)
 
 
 #: Model, input and its products of activations.
 MODELS = {
     'DeiT-tiny (mmpretrain)': (deit_tiny, (224, 224), 24),
     'DeiT-tiny (timm)': (lambda: timm_model('deit_tiny_patch16_224'), (224, 224), 24),
-    'ViTPose-S': (vitpose_small, (256, 192), 24),
+    'ViTPose-S (timm, mmpose)': (ViTPose, (256, 192), 24),
     'Swin-T (mmpose)': (swin_tiny, (224, 224), 24),
     'PVT-tiny (mmpose)': (pvt_tiny, (224, 224), 16),
     'HRFormer-S (mmpose)': (hrformer_small, (256, 192), None)}
