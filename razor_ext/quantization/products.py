@@ -41,7 +41,8 @@ class QuantMatmul(QuantLayer):
         mode.finish()
         return output
 
-    def multiply(self, left: Tensor, right: Tensor, names: tuple[str, str]) -> Tensor:
+    def multiply(self, left: Tensor, right: Tensor, names: tuple[str, str],
+                 product: Multiply = torch.matmul) -> Tensor:
         """Return the product of two operands on their grids, under the names of the operands."""
         operands = [self.quantize_weight() if name == 'weight' else self.quantize_operand(name, x)
                     for name, x in zip(names, (left, right))]
@@ -49,7 +50,7 @@ class QuantMatmul(QuantLayer):
         try:
             # A layer around this one must not take the call for one of its own.
             with torch._C.DisableTorchFunction():
-                return torch.matmul(*operands)
+                return product(*operands)
         finally:
             self.running_sides = (None, None)
 
@@ -92,15 +93,15 @@ class _Operands(TorchFunctionMode):
         if func is F.scaled_dot_product_attention:
             return attend(self._multiply, *args, **kwargs)[0]
         if func in MATMULS and self._counts(operands := matmul_operands(args, kwargs)):
-            return self._multiply(*operands)
+            return self._multiply(*operands, product=func)
         return func(*args, **kwargs)
 
     def _counts(self, operands: tuple[Tensor, Tensor]) -> bool:
         return (not isinstance(self.layer, QuantProducts)
                 or not any(is_parameter(self.layer, x) for x in operands))
 
-    def _multiply(self, left: Tensor, right: Tensor) -> Tensor:
-        return self.layer.multiply(left, right, (self._name(left), self._name(right)))
+    def _multiply(self, left: Tensor, right: Tensor, product: Multiply = torch.matmul) -> Tensor:
+        return self.layer.multiply(left, right, (self._name(left), self._name(right)), product)
 
     def _name(self, operand: Tensor) -> str:
         layer = self.layer

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from attention_nets import ATTENTIONS, GPT, Explicit, Fused, Packed, transformer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -73,6 +73,7 @@ class Bare(nn.Module):
         return F.scaled_dot_product_attention(q, k, v, mask, is_causal=is_causal, scale=scale)
 
 
+@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 99), queries=st.integers(1, 4), keys=st.integers(1, 5),
        mask=st.sampled_from(['none', 'causal', 'bool', 'float']),
        scheme=st.sampled_from(['auto', 'signed', 'affine']), bits=st.integers(2, 8),

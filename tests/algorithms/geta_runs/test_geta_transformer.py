@@ -26,7 +26,7 @@ class TinyViT(BaseModel):
 
     def __init__(self) -> None:
         super().__init__(data_preprocessor=dict(
-            _scope_='mmpose', type='PoseDataPreprocessor', mean=[0.] * 3, std=[255.] * 3))
+            _scope_='mmengine', type='ImgDataPreprocessor', mean=[0.] * 3, std=[255.] * 3))
         self.patches = nn.Conv2d(3, 16, 16, 16)
         self.blocks = nn.Sequential(*transformer('fused', 1), *transformer('explicit', 1),
                                     *transformer('packed', 1))
@@ -76,7 +76,8 @@ def test_the_folder_rebuilds_its_attention(whole: Runner) -> None:
     for name in ('blocks.0.attn.left0', 'blocks.1.attn.right1', 'blocks.2.attn.attn.weights',
                  'blocks.2.attn.attn.out_proj.input'):
         assert 4 <= widths[name] <= 8
-    model = MODELS.build(dict(type='CompressedModel', compressed=str(folder), checkpoint='auto'))
+    model = MODELS.build(dict(type='mmrazor.CompressedModel', compressed=str(folder),
+                              checkpoint='auto'))
     x = torch.rand(1, 3, 64, 64)
     costs = count_costs(model, x)
     for cost in costs:
