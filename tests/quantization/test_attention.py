@@ -110,7 +110,7 @@ def test_attention_is_that_of_a_slow_reference(seed, queries, keys, mask, scheme
 def test_every_attention_is_found_quantized_and_given_back(attention):
     torch.manual_seed(0)
     x = torch.randn(2, 5, 16)
-    model = transformer(attention)
+    model = transformer(attention, 1)
     plain = copy.deepcopy(model).eval()
     expected = plain(x)
     ready(model, x)
@@ -303,7 +303,7 @@ def test_a_table_shares_the_grid_of_the_head_it_is_tied_to(granularity):
 @pytest.mark.parametrize('attention', ATTENTIONS)
 def test_quant_json_rebuilds_attention_without_an_input(attention):
     torch.manual_seed(0)
-    x, plain = torch.randn(2, 5, 16), transformer(attention)
+    x, plain = torch.randn(2, 5, 16), transformer(attention, 1)
     model = copy.deepcopy(plain)
     infos = quantize_model(model, QuantConfig(), find_products(model, x))
     calibrate(model, [x])

@@ -55,7 +55,7 @@ def float_operators(operators: Mapping[str, int]) -> dict[str, str]:
     Args:
         operators: Result of :func:`count_operators`.
     """
-    return {name: f'{operators[name]}, {why} has no integer kernel'
+    return {name: f'{operators[name]}: no integer kernel for {why}'
             for name, why in FLOAT_OPERATORS.items() if name in operators}
 
 

@@ -25,8 +25,8 @@ pytestmark = pytest.mark.slow
 
 def deit_tiny() -> nn.Module:
     with torchvision_or_names():
-        from mmpretrain.models.backbones.vision_transformer import VisionTransformer
-    return VisionTransformer('deit-tiny', img_size=224)
+        from mmpretrain.models import VisionTransformer
+        return VisionTransformer('deit-tiny', img_size=224)
 
 
 def swin_tiny() -> nn.Module:
