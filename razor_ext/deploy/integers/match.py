@@ -15,7 +15,7 @@ import onnx
 from ..errors import DeployError
 from ..onnx_graph import CONTRACTIONS, has_flag, stored_tensors
 from .grids import LayerGrids
-from .products import FoundProduct, ProductSamples, find_products
+from .products import FoundProduct, ProductSamples, locate_products
 
 TOLERANCE = 1e-4
 
@@ -54,8 +54,8 @@ def match_layers(model: onnx.ModelProto, layers: Sequence[LayerGrids],
             graph are those of the layers, in order.
 
     Returns:
-        One match per node; a layer that is used twice has two, a table whose rows became constants
-        of the graph has none.
+        One match per node; a layer that is used twice has two. A table whose rows became constants
+        of the graph has none, nor have products that stay float.
 
     Raises:
         DeployError: If a layer has no node.
@@ -65,9 +65,11 @@ def match_layers(model: onnx.ModelProto, layers: Sequence[LayerGrids],
     tables = [node for node in model.graph.node if node.op_type == 'Gather']
     products = [node for node in contractions if not set(node.input) & set(stored)]
     find = (_in_order(products) if samples is None or not products
-            else find_products(model, products, samples))
+            else locate_products(model, products, samples))
     matches: list[MatchedLayer] = []
     for layer in layers:
+        if samples is not None and layer.weight is None and not any(layer.inputs):
+            continue
         if layer.weight is None:
             pairs = list(zip(layer.operands[::2], layer.operands[1::2]))
             nodes = [find(layer.name, *pair) for pair in pairs]

@@ -84,7 +84,7 @@ def record_products(model: nn.Module, run: Callable[[], object],
     return ProductSamples(feed, operands)
 
 
-def find_products(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto],
+def locate_products(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto],
                   samples: ProductSamples) -> Callable[[str, str, str], list[FoundProduct]]:
     """Compute the operands of products, to find those of torch among them.
 

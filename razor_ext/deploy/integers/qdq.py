@@ -57,6 +57,8 @@ def insert_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids],
     sums = keep_biases_apart(model, plan)
     graph, integer, floating = QdqWriter(model, plan, weights, absorbed, means, sums).write()
     found = {match.layer.name for match in matches}
-    floating.update({layer.name: 'its rows are constants of the graph, in float'
-                     for layer in layers if layer.name not in found})
+    for layer in layers:
+        if layer.name not in found:
+            floating[layer.name] = (layer.refused if layer.weight is None and layer.refused
+                                    else 'its rows are constants of the graph, in float')
     return QdqModel(align_inputs(graph), integer, floating, on_grids)

@@ -111,15 +111,19 @@ def test_a_factor_that_the_exporter_moves_is_one_of_the_grids() -> None:
     assert grid.scale == pytest.approx(model.left0_quantizer.d.item() / 2 ** 0.5)
 
 
-def test_a_layer_of_more_than_eight_bits_stays_float_by_name() -> None:
+@pytest.mark.parametrize('bits, why', [
+    ((12, 12), 'activations of more than 8 bits'), (None, 'inputs stay float')])
+@pytest.mark.parametrize('attention, owner', [('packed', 'attn.attn'), ('fused', 'attn')])
+def test_products_without_eight_bits_stay_float_by_name(
+        attention: str, owner: str, bits: tuple[int, int] | None, why: str) -> None:
     torch.manual_seed(0)
-    plain, x = transformer('packed').eval(), torch.randn(2, 6, 16)
+    plain, x = transformer(attention).eval(), torch.randn(2, 6, 16)
     model = quantized(plain, x, QuantConfig(
         weight_bits=(8, 8), activation_bits=(8, 8),
-        layers={'0.attn.attn': {'activation_bits': (12, 12)}}))
+        layers={f'0.{owner}': {'activation_bits': bits}}))
     exported = to_integers(plain, model, x)
-    assert exported.floating == {'0.attn.attn': 'activations of more than 8 bits'}
-    assert products(exported) == ['1.attn.attn', '1.attn.attn']
+    assert exported.floating == {f'0.{owner}': why}
+    assert products(exported) == [f'1.{owner}'] * 2
     audit(exported.model, exported.integer)
 
 
