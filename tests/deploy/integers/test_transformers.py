@@ -64,7 +64,8 @@ MODELS = {
 def test_a_transformer_of_full_size_runs_on_integers(name: str, dynamic: bool) -> None:
     build, size, expected = MODELS[name]
     torch.manual_seed(0)
-    plain = build().eval()
+    plain = build()
+    plain.eval()  # some return nothing
     for parameter in plain.parameters():  # what initialises to nothing would hide errors
         if parameter.dim() > 1:
             nn.init.trunc_normal_(parameter, std=0.05)
