@@ -37,7 +37,8 @@ def quantized(plain: nn.Module, x: Tensor, config: QuantConfig = EIGHT) -> nn.Mo
     quantize_model(model, config, find_products(plain, x))
     calibrate(model, [x])
     fix_bits(model)
-    return model.eval()
+    model.eval()  # some return nothing
+    return model
 
 
 def to_integers(plain: nn.Module, model: nn.Module, x: Tensor, dynamic: bool = False,

@@ -65,7 +65,7 @@ def test_a_transformer_of_full_size_runs_on_integers(name: str, dynamic: bool) -
     build, size, expected = MODELS[name]
     torch.manual_seed(0)
     plain = build()
-    plain.eval()  # some return nothing
+    plain.eval()
     for parameter in plain.parameters():  # what initialises to nothing would hide errors
         if parameter.dim() > 1:
             nn.init.trunc_normal_(parameter, std=0.05)
