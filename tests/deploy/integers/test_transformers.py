@@ -27,11 +27,6 @@ def deit_tiny() -> nn.Module:
         return VisionTransformer('deit-tiny', img_size=224)
 
 
-def swin_tiny() -> nn.Module:
-    from mmpose.models.backbones import SwinTransformer
-    return SwinTransformer()
-
-
 def pvt_tiny() -> nn.Module:
     from mmpose.models.backbones import PyramidVisionTransformer
     return PyramidVisionTransformer(num_layers=[2, 2, 2, 2])
@@ -42,7 +37,6 @@ MODELS = {
     'DeiT-tiny (mmpretrain)': (deit_tiny, (224, 224), 24),
     'DeiT-tiny (timm)': (lambda: timm_model('deit_tiny_patch16_224'), (224, 224), 24),
     'ViTPose-S (timm, mmpose)': (ViTPose, (256, 192), 24),
-    'Swin-T (mmpose)': (swin_tiny, (224, 224), 24),
     'PVT-tiny (mmpose)': (pvt_tiny, (224, 224), 16)}
 
 
