@@ -14,6 +14,7 @@ from .accounting import Polynomial, activations, polynomials
 from .blocks import Block, collect
 from .flow import Flow
 from .naming import name_blocks
+from .norms import shares
 from .propagate import Frozen
 from .trace import Program
 from .units import ChannelUnit, UnitMember
@@ -75,6 +76,7 @@ class GraphData:
         self.refused: dict[str, str] = {}
         self.splits = dict(frozen.sites)
         self._frozen = frozen
+        self._shares = frozenset(shares(model))
         self._shapes = {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
         self._named = name_blocks(flow, collect(flow, free_outputs))
         self._finish()
@@ -170,11 +172,11 @@ class GraphData:
 
     @property
     def frozen(self) -> list[FrozenEntry]:
-        """Dimensions that are not prunable, kernels aside."""
+        """Dimensions that are not prunable; kernels and the shares of norms aside."""
         entries = []
         for (name, dim), reasons in self._frozen.table.items():
             hit = reasons[reasons > 0]
-            if not len(hit):
+            if not len(hit) or name in self._shares:
                 continue
             reason = self.flow.reasons[int(np.bincount(hit).argmax())]
             if reason.text != 'kernel dimension':

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from . import attention  # noqa: F401 (registers stand-ins and fixers)
 from .data import FrozenEntry, GraphData
 from .draw import draw as draw_graph
 from .errors import NothingToPruneError
@@ -16,6 +17,7 @@ from .proof import check_slice, prove
 from .propagate import propagate
 from .search import Policy, verified
 from .slicing import check_keep, slice_units
+from .stand_ins import exposed
 from .structure import bind_inputs, leaf_tensors, structure_copy
 from .summary import summarize
 from .trace import Program, trace
@@ -87,10 +89,10 @@ def analyze(model: nn.Module, example_inputs: Any, *, keep: Sequence[str] = (),
     args, kwargs = bind_inputs(model, example_inputs)
     args, kwargs = pytree.tree_map(
         lambda x: x.detach() if isinstance(x, torch.Tensor) else x, (args, kwargs))
-    clone = structure_copy(model)
+    clone = exposed(structure_copy(model))
     program = trace(clone, args, kwargs)
     free_outputs = _check_outputs(program, free_outputs or {})
-    kept = _names(model, keep)
+    kept = _names(clone, keep)
 
     def build(policy: Policy) -> ChannelGraph:
         flow, frozen = propagate(program, policy, kept, free_outputs)

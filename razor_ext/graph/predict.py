@@ -11,6 +11,7 @@ from torch import nn
 
 from .data import GraphData
 from .errors import TraceError
+from .stand_ins import exposed
 from .structure import structure_copy
 from .trace import Call, trace
 
@@ -66,7 +67,7 @@ def first_mismatch(graph: GraphData, keep: Mapping[str, torch.Tensor], sliced: n
     """
     error: TraceError | None = None
     try:
-        program = trace(structure_copy(sliced), args, kwargs)
+        program = trace(exposed(structure_copy(sliced)), args, kwargs)
     except TraceError as caught:
         error, program = caught, caught.program
     dead = dead_ids(graph, keep)

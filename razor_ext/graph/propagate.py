@@ -114,9 +114,11 @@ def _step(flow: Flow, call: Any) -> None:
     shapes = [None if number is None else flow.program.shapes[number] for number in call.outputs]
     op = Op(call, inputs, shapes)
     function = RULES.get(call.name)
-    if function is None:
-        flow.freeze_all(op, f'no rule for operator {call.name}')
+    if flow.program.used.isdisjoint(call.outputs):  # nobody receives it
         results: Result = geometry(shapes)
+    elif function is None:
+        flow.freeze_all(op, f'no rule for operator {call.name}')
+        results = geometry(shapes)
     else:
         results = function(flow, op)
     if isinstance(results, Value):

@@ -12,6 +12,8 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from .data import GraphData
+from .norms import mask_aware
+from .stand_ins import exposed
 from .structure import structure_copy
 
 
@@ -24,8 +26,11 @@ def untouched_rng() -> Iterator[None]:
 
 
 def scrambled(model: nn.Module, seed: int) -> nn.Module:
-    """Copy a model to float64 with random weights, so that no channel is idle by initialisation."""
-    clone = copy.deepcopy(structure_copy(model)).double()
+    """Copy a model to float64 with random weights, so that no channel is idle by initialisation.
+
+    Its norms are mask-aware, with all channels kept, and stand-ins are in place.
+    """
+    clone = exposed(copy.deepcopy(structure_copy(model)).double())
     generator = torch.Generator().manual_seed(seed)
 
     def noise(tensor: torch.Tensor) -> torch.Tensor:
@@ -37,6 +42,8 @@ def scrambled(model: nn.Module, seed: int) -> nn.Module:
                 continue
             fan_in = math.prod(tensor.shape[1:]) if tensor.dim() > 1 else 1
             tensor.add_(noise(tensor) * (0.1 if tensor.dim() < 2 else 0.5 / math.sqrt(fan_in)))
+        for norm in mask_aware(clone):
+            norm.kept_channels.fill_(1)
         for module in clone.modules():
             if isinstance(module, nn.modules.batchnorm._NormBase) and module.track_running_stats:
                 assert module.running_mean is not None and module.running_var is not None

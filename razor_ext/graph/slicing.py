@@ -10,6 +10,7 @@ from torch import nn
 
 from .errors import SliceError
 from .fixers import Kept, find_fixer
+from .stand_ins import conceal, expose
 from .structure import leaf_aliases, leaf_tensors, structure_copy
 from .units import ChannelUnit
 
@@ -79,12 +80,13 @@ def slice_tensors(model: nn.Module, removed: Positions, share: bool = False) -> 
             for a copy that is only looked at.
 
     Returns:
-        A copy that really is smaller; tensors that were shared stay shared.
+        A copy that really is smaller, its norms plain; tensors that were shared stay shared.
 
     Raises:
         SliceError: The model has no such parameter, or it has another size.
     """
     model = structure_copy(model) if share else copy.deepcopy(model)
+    replaced = expose(model)
     tensors = leaf_tensors(model)
     sizes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     aliases = {name: names for names in leaf_aliases(model) for name in names}
@@ -115,6 +117,7 @@ def slice_tensors(model: nn.Module, removed: Positions, share: bool = False) -> 
                     new = replacement[id(own)] = nn.Parameter(new, own.requires_grad)
                 store[local] = new
     _fix(model, kept, {alias: sizes[name] for name in sizes for alias in aliases[name]})
+    conceal(model, replaced, {name for name, _ in kept})
     return model
 
 

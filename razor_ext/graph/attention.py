@@ -1,0 +1,181 @@
+"""Attention whose heads can be removed: stand-ins for modules that take heads for `width / num`."""
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .fixers import Kept, register_fixer
+from .stand_ins import StandIn, register_stand_in
+
+
+@register_stand_in('torch.nn.modules.activation.MultiheadAttention')
+class HeadwiseAttention(StandIn):
+    """`nn.MultiheadAttention` with a head dimension that does not follow from its other sizes."""
+
+    embed_dim: int
+    num_heads: int
+    head_dim: int
+    kdim: int
+    vdim: int
+    dropout: float
+    batch_first: bool
+    in_proj_weight: Tensor | None
+    in_proj_bias: Tensor | None
+    q_proj_weight: Tensor
+    k_proj_weight: Tensor
+    v_proj_weight: Tensor
+    out_proj: nn.Linear
+    _qkv_same_embed_dim: bool
+
+    @classmethod
+    def fits(cls, module: nn.Module) -> bool:
+        """Whether keys and values have no rows beside those of the input."""
+        return module.bias_k is None and module.bias_v is None and not module.add_zero_attn
+
+    def prepare(self) -> None:
+        """Keep PyTorch's fused encoder layer away, which derives the head dimension."""
+        self._packed, self._qkv_same_embed_dim = self._qkv_same_embed_dim, False
+
+    def leave(self) -> None:
+        """Undo `prepare`."""
+        self._qkv_same_embed_dim = self._packed
+        del self._packed
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor,
+                key_padding_mask: Tensor | None = None, need_weights: bool = True,
+                attn_mask: Tensor | None = None, average_attn_weights: bool = True,
+                is_causal: bool = False) -> tuple[Tensor, Tensor | None]:
+        """See `nn.MultiheadAttention.forward`."""
+        if is_causal and attn_mask is None:
+            raise RuntimeError('is_causal is a hint about attn_mask, which is not given')
+        batched = query.dim() == 3
+        batch = 0 if not batched or self.batch_first else 1
+        q, k, v = (x.movedim(batch, 0) if batched else x.unsqueeze(0)
+                   for x in self._project(query, key, value))
+        q, k, v = (x.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
+                   for x in (q, k, v))
+        mask = _merged_mask(attn_mask, key_padding_mask, q)
+        dropout = self.dropout if self.training else 0.0
+        weights = None
+        if need_weights:
+            logits = (q * self.head_dim**-0.5) @ k.transpose(-2, -1)
+            weights = F.dropout((logits if mask is None else logits + mask).softmax(-1), dropout)
+            x = weights @ v
+            weights = weights.mean(1) if average_attn_weights else weights
+            weights = weights if batched else weights.squeeze(0)
+        else:
+            x = F.scaled_dot_product_attention(q, k, v, mask, dropout)
+        x = self.out_proj(x.transpose(1, 2).flatten(2))
+        return (x.movedim(0, batch) if batched else x.squeeze(0)), weights
+
+    def _project(self, query: Tensor, key: Tensor, value: Tensor) -> list[Tensor]:
+        if self.in_proj_weight is None:
+            weights = [self.q_proj_weight, self.k_proj_weight, self.v_proj_weight]
+        elif query is key and key is value:
+            packed = F.linear(query, self.in_proj_weight, self.in_proj_bias)
+            return list(packed.unflatten(-1, (3, -1)).unbind(-2))
+        else:
+            weights = list(self.in_proj_weight.unflatten(0, (3, -1)).unbind(0))
+        biases: list[Any] = [None] * 3
+        if self.in_proj_bias is not None:
+            biases = list(self.in_proj_bias.unflatten(0, (3, -1)).unbind(0))
+        return [F.linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases)]
+
+
+def _merged_mask(attn_mask: Tensor | None, key_padding_mask: Tensor | None, q: Tensor
+                 ) -> Tensor | None:
+    """Both masks as one to add to the logits [batch, heads, queries, keys]."""
+    def added(mask: Tensor) -> Tensor:
+        if mask.dtype != torch.bool:
+            return mask.to(q.dtype)
+        return torch.zeros_like(mask, dtype=q.dtype).masked_fill(mask, float('-inf'))
+
+    merged = None
+    if attn_mask is not None:
+        merged = added(attn_mask)
+        if merged.dim() == 3:
+            merged = merged.view(q.shape[0], -1, *merged.shape[1:])
+    if key_padding_mask is not None:
+        padding = added(key_padding_mask)
+        padding = padding.view(q.shape[0], 1, 1, padding.shape[-1])
+        merged = padding if merged is None else merged + padding
+    return merged
+
+
+@register_fixer(HeadwiseAttention)
+def fix_headwise(module: HeadwiseAttention, kept: Kept) -> None:
+    """Whole heads are removed; widths of the inputs follow their weights."""
+    module.num_heads = module.out_proj.in_features // module.head_dim
+    if module.in_proj_weight is not None:
+        module.embed_dim = module.kdim = module.vdim = module.in_proj_weight.shape[1]
+    else:
+        module.embed_dim, module.kdim, module.vdim = (
+            w.shape[1] for w in (module.q_proj_weight, module.k_proj_weight, module.v_proj_weight))
+
+
+@register_stand_in('mmdet.models.backbones.swin.WindowMSA',
+                   'mmpose.models.backbones.hrformer.WindowMSA',
+                   'mmpose.models.backbones.swin.WindowMSA',
+                   'mmpretrain.models.utils.attention.WindowMSA',
+                   'mmseg.models.backbones.swin.WindowMSA')
+class WindowAttention(StandIn):
+    """Swin's attention within a window, with a head dimension of its own."""
+
+    embed_dims: int
+    num_heads: int
+    scale: float
+    qkv: nn.Linear
+    proj: nn.Linear
+    attn_drop: nn.Module
+    proj_drop: nn.Module
+    softmax: nn.Module
+    relative_position_bias_table: Tensor
+    relative_position_index: Tensor
+
+    def prepare(self) -> None:
+        """Note the head dimension."""
+        self.head_dims = self.qkv.out_features // (3 * self.num_heads)
+
+    def leave(self) -> None:
+        """Undo `prepare`."""
+        del self.head_dims
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attend within windows.
+
+        Args:
+            x: [windows * batch, tokens, channels].
+            mask: Added to the logits of each window [windows, tokens, tokens].
+        """
+        batch, tokens = x.shape[:2]
+        q, k, v = self.qkv(x).view(batch, tokens, 3, self.num_heads, self.head_dims).permute(
+            2, 0, 3, 1, 4).unbind(0)
+        logits = (q * self.scale) @ k.transpose(-2, -1)
+        if getattr(self, 'with_rpe', True):
+            bias = self.relative_position_bias_table[self.relative_position_index.view(-1)]
+            logits = logits + bias.view(tokens, tokens, -1).permute(2, 0, 1).unsqueeze(0)
+        if mask is not None:
+            windows = mask.shape[0]
+            logits = logits.view(batch // windows, windows, self.num_heads, tokens, tokens) \
+                + mask.unsqueeze(1).unsqueeze(0)
+            logits = logits.view(-1, self.num_heads, tokens, tokens)
+        x = self.attn_drop(self.softmax(logits)) @ v
+        return self.proj_drop(self.proj(x.transpose(1, 2).reshape(batch, tokens, -1)))
+
+
+@register_fixer(WindowAttention)
+def fix_window_attention(module: WindowAttention, kept: Kept) -> None:
+    """Whole heads are removed."""
+    module.num_heads = module.qkv.out_features // (3 * module.head_dims)
+    module.embed_dims = module.qkv.in_features
+
+
+@register_fixer('mmpretrain.models.utils.attention.MultiheadAttention')
+def fix_mmpretrain_heads(module: Any, kept: Kept) -> None:
+    """Whole heads are removed; `embed_dims` is the width of all heads together."""
+    module.num_heads = module.qkv.out_features // (3 * module.head_dims)
+    module.embed_dims = module.num_heads * module.head_dims
+    module.input_dims = module.qkv.in_features
