@@ -92,6 +92,7 @@ class PruningAlgorithm(DistilledAlgorithm):
         self.architecture = revert_sync_batchnorm(self.architecture)
         self.mutator.prepare_from_supernet(self.architecture)
         self.keep_teacher(distiller)
+        self.mutator.mask_norms(self.architecture)
         self.prepare()
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             self.architecture = nn.SyncBatchNorm.convert_sync_batchnorm(self.architecture)

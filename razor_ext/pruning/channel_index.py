@@ -89,6 +89,7 @@ class ChannelIndex:
         units: Channel units, in order; see :class:`razor_ext.graph.ChannelUnit`.
         named_parameters: The model's parameters by dotted name.
         buffer_names: Dotted names of the model's buffers (members that are no parameters).
+        shares: The buffers of its mask-aware norms by dotted name; see `set_shares`.
 
     Raises:
         ValueError: No unit, an unknown name, positions out of range, an element in two channels, a
@@ -97,7 +98,8 @@ class ChannelIndex:
 
     def __init__(self, units: Sequence[ChannelUnit],
                  named_parameters: Mapping[str, Tensor] | Iterable,
-                 buffer_names: Iterable[str] = ()) -> None:
+                 buffer_names: Iterable[str] = (),
+                 shares: Mapping[str, Tensor] | None = None) -> None:
         if not units:
             raise ValueError('no prunable unit: nothing could be pruned; look at the frozen '
                              'parameters the dependency graph reports')
@@ -116,6 +118,9 @@ class ChannelIndex:
         self.entries = [IndexedParameter(name, parameters[name], dims[name], numbers)
                         for name, numbers in owners.items()]
         self.consumers = ChannelSlices(units, self.starts, self.total, parameters, role='in')
+        #: Shares of the channels in mask-aware norms, one tensor per norm.
+        self.shares = list((shares or {}).values())
+        self._shared = ChannelSlices(units, self.starts, self.total, shares or {})
         self._check_identity()
         self._build()
 
@@ -229,6 +234,18 @@ class ChannelIndex:
         """
         self.scale_((~channels).float())
         self.consumers.zero_(channels)
+
+    @torch.no_grad()
+    def set_shares(self, shares: Tensor) -> None:
+        """Set how much each channel counts in the statistics of mask-aware norms.
+
+        Args:
+            shares: Float [C]: 1 for a channel that stays, 0 for one that is removed.
+        """
+        if self.shares:
+            torch._foreach_zero_(self.shares)
+            torch._foreach_add_(self.shares, 1)
+            self._shared.scale_(shares)
 
     def zeros(self) -> Tensor:
         """Bool [C]: channels all of whose elements are exactly 0."""

@@ -10,6 +10,7 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from razor_ext.graph import ChannelGraph, ChannelUnit, analyze
+from razor_ext.graph.norms import mask_norms, shares
 from razor_ext.structure.demo_input import build_demo_input
 from razor_ext.structure.divisor import check_divisor
 from razor_ext.structure.templates import choice_template, config_template
@@ -101,7 +102,18 @@ class GraphMutator:
     def channel_index(self, architecture: nn.Module) -> ChannelIndex:
         """Return the flat index of a model of the analysed structure."""
         return ChannelIndex(self.mutable_units, architecture.named_parameters(),
-                            [name for name, _ in architecture.named_buffers()])
+                            [name for name, _ in architecture.named_buffers()],
+                            {name: norm.kept_channels
+                             for name, norm in shares(architecture).items()})
+
+    def mask_norms(self, architecture: nn.Module) -> None:
+        """Make the norms over prunable channels mask-aware, in place; see `razor_ext.graph.norms`.
+
+        Args:
+            architecture: a model of the analysed structure, to be trained with masked channels.
+        """
+        mask_norms(architecture, {member.name for unit in self.mutable_units
+                                  for member in unit.members})
 
     def floors(self) -> dict[str, int]:
         """Return the channels that each unit keeps at least."""

@@ -43,12 +43,16 @@ class ChannelSlices:
             rounds.setdefault(turn, []).append((tensors[name], dim, channels))
         self._rounds = [_Round(entries) for entries in rounds.values()]
 
-    @torch.no_grad()
     def zero_(self, channels: Tensor) -> None:
         """Zero the slices of channels, bool [C]."""
-        factors = torch.cat([(~channels).float(), torch.ones(1, device=channels.device)])
+        self.scale_((~channels).float())
+
+    @torch.no_grad()
+    def scale_(self, factors: Tensor) -> None:
+        """Multiply the slices of each channel by its factor, float [C]."""
+        padded = torch.cat([factors, factors.new_ones(1)])
         for turn in self._rounds:
-            turn.scale_(factors)
+            turn.scale_(padded)
 
 
 class _Round:

@@ -143,6 +143,8 @@ def build_oto_optimizer(name: str, index: ChannelIndex,
                     loss = closure()
             with torch.no_grad():
                 super().step()
+                if index.shares:
+                    index.set_shares((~index.zeros()).float())
             return loss
 
         def load_state_dict(self, state_dict: dict[str, Any]) -> None:

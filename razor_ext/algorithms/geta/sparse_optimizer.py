@@ -83,6 +83,7 @@ class GroupSparseOptimizer(Optimizer):
                                   device=groups.device)
         self._scores = torch.zeros(groups.total, device=groups.device)
         self._any_pruned = False
+        self._share = 1.0
 
     def set_plan(self, plan: StagePlan) -> None:
         """Fix the stages, before the first step.
@@ -160,6 +161,7 @@ class GroupSparseOptimizer(Optimizer):
             self._status.masked_fill_(self._status == ACTIVE, PRUNED)
             self._any_pruned = True
             self._period_closed()
+        self._share = plan.share(step)
         self._finish(finite)
         self._steps += 1
         return loss
@@ -205,9 +207,15 @@ class GroupSparseOptimizer(Optimizer):
             self.constrain_(self.index)
 
     def constrain_(self, index: ChannelIndex) -> None:
-        """Zero what is pruned in parameters: those trained, or those of an average of them."""
+        """Zero what is pruned in parameters: those trained, or those of an average of them.
+
+        In mask-aware norms an active group counts the less, the further its period has come.
+        """
         if self._any_pruned:
             index.zero_(self._status == PRUNED)
+        if index.shares and (self._any_pruned or self._share < 1):
+            share = (self._status == KEPT).float()
+            index.set_shares(share.masked_fill_(self._status == ACTIVE, self._share))
 
     def keep_masks(self) -> dict[str, Tensor]:
         """Bool mask of surviving channels per unit name; all True before anything is pruned."""

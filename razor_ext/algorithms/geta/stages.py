@@ -127,6 +127,14 @@ class StagePlan:
         """Whether a pruning period closes with this step."""
         return self.stage(step) == JOINT and self.offset(step) == self.period - 1
 
+    def share(self, step: int) -> float:
+        """What an active group still counts in the statistics of norms after ``step``.
+
+        It falls evenly from 1 to 0 over a period, as the weights do under forced forgetting, so
+        that the statistics do not jump where the group is zeroed.
+        """
+        return 1 - (self.offset(step) + 1) / self.period if self.stage(step) == JOINT else 1.0
+
     def stair(self, step: int) -> int:
         """Stair of the bit ceiling: 0 in warm-up, ``projection_periods`` when it is final."""
         if step < self.warmup:
