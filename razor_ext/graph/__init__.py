@@ -5,8 +5,10 @@ from .errors import GraphError, NothingToPruneError, ProofError, SliceError, Tra
 from .fixers import Kept, register_fixer
 from .graph import ChannelGraph, FrozenEntry, analyze, slice_model
 from .slicing import slice_units
+from .stand_ins import StandIn, register_stand_in
 from .units import ChannelUnit, UnitMember
 
 __all__ = ['ChannelGraph', 'ChannelUnit', 'FrozenEntry', 'GraphError', 'Kept',
-           'NothingToPruneError', 'ProofError', 'SliceError', 'TraceError', 'UnitMember',
-           'analyze', 'register_fixer', 'slice_model', 'slice_units']
+           'NothingToPruneError', 'ProofError', 'SliceError', 'StandIn', 'TraceError',
+           'UnitMember', 'analyze', 'register_fixer', 'register_stand_in', 'slice_model',
+           'slice_units']

@@ -52,15 +52,18 @@ class HeadwiseAttention(StandIn):
         if is_causal and attn_mask is None:
             raise RuntimeError('is_causal is a hint about attn_mask, which is not given')
         batched = query.dim() == 3
-        batch = 0 if not batched or self.batch_first else 1
-        q, k, v = (x.movedim(batch, 0) if batched else x.unsqueeze(0)
-                   for x in self._project(query, key, value))
+        swapped = batched and not self.batch_first
+        projected = self._project(query, key, value)
+        if swapped:
+            projected = [x.transpose(0, 1) for x in projected]
+        elif not batched:
+            projected = [x.unsqueeze(0) for x in projected]
         q, k, v = (x.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
-                   for x in (q, k, v))
+                   for x in projected)
         mask = _merged_mask(attn_mask, key_padding_mask, q)
         dropout = self.dropout if self.training else 0.0
         weights = None
-        if need_weights:
+        if need_weights or torch.onnx.is_in_onnx_export():  # the fused operator needs opset 14
             logits = (q * self.head_dim**-0.5) @ k.transpose(-2, -1)
             weights = F.dropout((logits if mask is None else logits + mask).softmax(-1), dropout)
             x = weights @ v
@@ -69,7 +72,8 @@ class HeadwiseAttention(StandIn):
         else:
             x = F.scaled_dot_product_attention(q, k, v, mask, dropout)
         x = self.out_proj(x.transpose(1, 2).flatten(2))
-        return (x.movedim(0, batch) if batched else x.squeeze(0)), weights
+        x = x.transpose(0, 1) if swapped else x
+        return (x if batched else x.squeeze(0)), (weights if need_weights else None)
 
     def _project(self, query: Tensor, key: Tensor, value: Tensor) -> list[Tensor]:
         if self.in_proj_weight is None:

@@ -16,6 +16,7 @@ from .flow import Flow
 from .naming import name_blocks
 from .norms import shares
 from .propagate import Frozen
+from .stand_ins import orders
 from .trace import Program
 from .units import ChannelUnit, UnitMember
 
@@ -76,7 +77,7 @@ class GraphData:
         self.refused: dict[str, str] = {}
         self.splits = dict(frozen.sites)
         self._frozen = frozen
-        self._shares = frozenset(shares(model))
+        self._own = {*shares(model), *orders(model)}  # of the traced copy alone
         self._shapes = {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
         self._named = name_blocks(flow, collect(flow, free_outputs))
         self._finish()
@@ -172,11 +173,11 @@ class GraphData:
 
     @property
     def frozen(self) -> list[FrozenEntry]:
-        """Dimensions that are not prunable; kernels and the shares of norms aside."""
+        """Dimensions that are not prunable; kernels and the graph's own buffers aside."""
         entries = []
         for (name, dim), reasons in self._frozen.table.items():
             hit = reasons[reasons > 0]
-            if not len(hit) or name in self._shares:
+            if not len(hit) or name in self._own:
                 continue
             reason = self.flow.reasons[int(np.bincount(hit).argmax())]
             if reason.text != 'kernel dimension':

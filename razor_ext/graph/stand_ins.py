@@ -11,9 +11,12 @@ import functools
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from .norms import mask_norms, plain_norms
+
+#: Name of a stand-in's buffer of positions by which it reorders channels.
+ORDER = 'channel_order'
 
 
 class StandIn(nn.Module):
@@ -31,6 +34,12 @@ class StandIn(nn.Module):
 
     def leave(self) -> None:
         """Remove what `prepare` has added."""
+
+    def expose(self) -> None:
+        """Add what only the graph needs."""
+
+    def conceal(self) -> None:
+        """Remove what `expose` has added."""
 
 
 StandInT = TypeVar('StandInT', bound=type[StandIn])
@@ -80,6 +89,8 @@ def expose(model: nn.Module) -> list[str]:
             module.__class__ = _stand_in_type(stand_in, plain)
             module.prepare()
             replaced.append(path)
+        if isinstance(module, StandIn):
+            module.expose()
     mask_norms(model)
     return replaced
 
@@ -99,9 +110,19 @@ def conceal(model: nn.Module, replaced: Collection[str], sliced: Collection[str]
         sliced: Names of parameters and buffers that were sliced.
     """
     plain_norms(model)
+    for module in model.modules():
+        if isinstance(module, StandIn):
+            module.conceal()
     for path in replaced:
         if not any(name.startswith(f'{path}.' if path else '') for name in sliced):
             module = model.get_submodule(path)
             assert isinstance(module, StandIn)  # it was replaced
             module.leave()
             module.__class__ = module.plain_type
+
+
+def orders(model: nn.Module) -> dict[str, Tensor]:
+    """Return the positions by which the stand-ins of a model reorder channels, by buffer name."""
+    return {name: buffer for path, module in model.named_modules() if isinstance(module, StandIn)
+            for name, buffer in module.named_buffers(path, recurse=False)
+            if name.rpartition('.')[2] == ORDER}

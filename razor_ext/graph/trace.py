@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
@@ -21,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from .errors import TraceError
 from .shapes import shortcut
+from .stand_ins import orders
 from .structure import call_with, leaf_tensors
 
 _TORCH_ROOT = os.path.dirname(torch.__file__) + os.sep
@@ -80,6 +82,7 @@ class Program:
         outputs: Numbers of the output tensors, in pytree order.
         calls: The ATen calls in execution order.
         shapes: Shape of every tensor, by number.
+        orders: Buffer name -> the positions by which it reorders channels.
     """
 
     leaves: dict[str, int]
@@ -87,6 +90,7 @@ class Program:
     outputs: tuple[int, ...]
     calls: list[Call]
     shapes: list[tuple[int, ...]]
+    orders: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def used(self) -> frozenset[int]:
@@ -257,7 +261,8 @@ def trace(model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Program:
                              'output tensors cannot be found; call it in a mode that returns '
                              'tensors (mode="tensor" for OpenMMLab models)')
     outputs = tuple(recorder.number(x) for x in outs)
-    return Program(leaves, arguments, outputs, recorder.calls, recorder.shapes)
+    return Program(leaves, arguments, outputs, recorder.calls, recorder.shapes,
+                   {name: order.cpu().numpy() for name, order in orders(model).items()})
 
 
 def _explain(error: Exception, last: str) -> str:

@@ -28,6 +28,7 @@ from torch import nn
 from razor_ext.engine.atomic import atomic_write
 from razor_ext.graph import ChannelUnit, UnitMember
 from razor_ext.graph.slicing import removed_positions
+from razor_ext.graph.stand_ins import orders
 from razor_ext.graph.structure import leaf_tensors
 from razor_ext.quantization import Quantizer
 
@@ -55,10 +56,13 @@ class AnalysedUnits:
 
 
 def model_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the saved parameters and buffers, without those of quantizers."""
+    """Return the shapes of the saved parameters and buffers of a model as it was built.
+
+    Those of quantizers do not count, nor what slicing notes of the order of channels.
+    """
     prefixes = tuple(f'{name}.' for name, module in model.named_modules()
                      if isinstance(module, Quantizer))
-    saved = model.state_dict()
+    saved = set(model.state_dict()) - set(orders(model))
     return {name: tuple(tensor.shape) for name, tensor in leaf_tensors(model).items()
             if name in saved and not name.startswith(prefixes)}
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 SIDE = 6
+RMSNorm = getattr(nn, 'RMSNorm', nn.LayerNorm)  # of torch 2.4
 Draw = Callable[[int], int]  # draw(n) -> an integer in range(n)
 
 
@@ -31,6 +32,46 @@ class HeadAttention(nn.Module):
             out = (q @ k.transpose(-1, -2) * 0.3).softmax(-1) @ v
         out = self.proj(out.transpose(1, 2).flatten(2))
         return out.transpose(1, 2).reshape(n, c, h, w)
+
+
+class TorchAttention(nn.Module):
+    """`nn.MultiheadAttention` over positions, of the map itself or of a pooled one."""
+
+    def __init__(self, channels: int, heads: int, pooled: bool, weights: bool) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(channels, heads, batch_first=True)
+        self.pooled, self.weights = pooled, weights
+
+    def forward(self, x):
+        tokens = x.flatten(2).transpose(1, 2)
+        others = F.avg_pool2d(x, 2).flatten(2).transpose(1, 2) if self.pooled else tokens
+        out = self.attention(tokens, others, others, need_weights=self.weights)[0]
+        return out.transpose(1, 2).reshape(x.shape)
+
+
+class Block(nn.Module):
+    """A transformer's block: attention and two layers, each around a norm."""
+
+    def __init__(self, channels: int, norm: Callable[[int], nn.Module], first: bool) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(Last(norm(channels)) for _ in range(2))
+        self.attention = TorchAttention(channels, 2, False, False)
+        self.layers = nn.Sequential(nn.Conv2d(channels, 12, 1), nn.GELU(),
+                                    nn.Conv2d(12, channels, 1))
+        self.first = first
+
+    def forward(self, x):
+        for norm, layer in zip(self.norms, (self.attention, self.layers)):
+            x = x + layer(norm(x)) if self.first else norm(x + layer(x))
+        return x
+
+
+class ChannelsFirst(nn.LayerNorm):
+    """A layer norm over dimension 1."""
+
+    def forward(self, x):
+        x = F.layer_norm(x.movedim(1, -1), self.normalized_shape, self.weight, self.bias, self.eps)
+        return x.movedim(-1, 1)
 
 
 class Gate(nn.Module):
@@ -179,16 +220,24 @@ KEEPING = {
     'bn_plain': lambda c, d: nn.BatchNorm2d(c, affine=False),
     'instance': lambda c, d: nn.InstanceNorm2d(c, affine=bool(d(2))),
     'group': lambda c, d: nn.GroupNorm(_divisor(c, d, (1, 2, 4, c)), c),
-    'layer': lambda c, d: Last(nn.LayerNorm(c)),
+    'layer': lambda c, d: Last(nn.LayerNorm(c, elementwise_affine=bool(d(3)))),
+    'layer_first': lambda c, d: ChannelsFirst(c),
+    'rms': lambda c, d: Last(RMSNorm(c, elementwise_affine=bool(d(3)))),
+    'layer_rows': lambda c, d: Last(nn.LayerNorm((SIDE, c))),
+    'torch_attention': lambda c, d: TorchAttention(c, _divisor(c, d, (1, 2, 4)), bool(d(2)),
+                                                   bool(d(2))),
+    'block': lambda c, d: Block(c, (nn.LayerNorm, RMSNorm)[d(2)], bool(d(2))),
     'prelu': lambda c, d: nn.PReLU(c if d(2) else 1),
     'gate': lambda c, d: Gate(c),
     'flat_norm': lambda c, d: FlatNorm(c),
     'attention': lambda c, d: HeadAttention(c, 2 + d(2), 4, bool(d(2))),
     'scale': lambda c, d: Last(nn.BatchNorm2d(SIDE))}
 
-STEPS = [*PLAIN, *RESIZING, *3 * [*MODULES], *KEEPING, *12 * ['conv'], *4 * ['bn'], *5 * ['add'],
-         *3 * ['cat'], 'mul', 'depthwise', 'depthwise', 'grouped', 'grouped_t', 'shared',
-         'shared', 'write_slice', 'add_slice', 'matmul_pair', 'tied']
+#: Steps of transformers, and the shuffles of channels beside them.
+NORMED = ['layer', 'layer_first', 'rms', 'torch_attention', 'block', 'block', 'shuffle']
+STEPS = [*PLAIN, *RESIZING, *3 * [*MODULES], *KEEPING, *2 * NORMED, *12 * ['conv'], *4 * ['bn'],
+         *5 * ['add'], *3 * ['cat'], 'mul', 'depthwise', 'depthwise', 'grouped', 'grouped_t',
+         'shared', 'shared', 'write_slice', 'add_slice', 'matmul_pair', 'tied']
 
 
 def _divisor(channels: int, draw: Draw, options) -> int:

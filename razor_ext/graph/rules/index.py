@@ -19,12 +19,17 @@ def embedding(flow: Flow, op: Op) -> Value:
 def index_select(flow: Flow, op: Op) -> Value:
     x = op['self']
     k = op['dim'] % len(x.shape)
-    flow.freeze(x.dims[k], 'positions are picked by number')
+    source = op['index'].origin
+    order = None if source is None else flow.program.orders.get(source.leaf)
     for axis in op['index'].dims:
         flow.freeze(axis, 'holds positions')
-    dims, zero = list(x.dims), list(x.zero)
-    dims[k] = None
-    return Value(op.shape, dims, zero)
+    dims = list(x.dims)
+    if order is None:
+        flow.freeze(dims[k], 'positions are picked by number')
+        dims[k] = None
+    elif dims[k] is not None:
+        dims[k] = flow.ids.of(flow.ids.elements(dims[k])[order])
+    return Value(op.shape, dims, x.zero)
 
 
 @rule('index')
