@@ -44,6 +44,10 @@ class HeadwiseAttention(StandIn):
         self._qkv_same_embed_dim = self._packed
         del self._packed
 
+    def heads(self) -> dict[tuple[int, ...], int]:
+        """Return the splits of queries, keys and values; see the base class."""
+        return {(self.num_heads, self.head_dim): 0}
+
     def forward(self, query: Tensor, key: Tensor, value: Tensor,
                 key_padding_mask: Tensor | None = None, need_weights: bool = True,
                 attn_mask: Tensor | None = None, average_attn_weights: bool = True,
@@ -183,3 +187,13 @@ def fix_mmpretrain_heads(module: Any, kept: Kept) -> None:
     module.num_heads = module.qkv.out_features // (3 * module.head_dims)
     module.embed_dims = module.num_heads * module.head_dims
     module.input_dims = module.qkv.in_features
+
+
+@register_fixer('mmdet.models.backbones.swin.SwinTransformer',
+                'mmpose.models.backbones.swin.SwinTransformer',
+                'mmpretrain.models.backbones.swin_transformer.SwinTransformer',
+                'mmseg.models.backbones.swin.SwinTransformer')
+def fix_swin(module: Any, kept: Kept) -> None:
+    """The backbone folds its tokens back to maps of `num_features` channels."""
+    for i in module.out_indices:
+        module.num_features[i] = len(getattr(module, f'norm{i}').weight)

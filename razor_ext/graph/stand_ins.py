@@ -35,6 +35,10 @@ class StandIn(nn.Module):
     def leave(self) -> None:
         """Remove what `prepare` has added."""
 
+    def heads(self) -> dict[tuple[int, ...], int]:
+        """Return the shapes that it splits channels into, with the axis that is of heads."""
+        return {}
+
     def expose(self) -> None:
         """Add what only the graph needs."""
 
@@ -126,3 +130,12 @@ def orders(model: nn.Module) -> dict[str, Tensor]:
     return {name: buffer for path, module in model.named_modules() if isinstance(module, StandIn)
             for name, buffer in module.named_buffers(path, recurse=False)
             if name.rpartition('.')[2] == ORDER}
+
+
+def heads(model: nn.Module) -> dict[tuple[int, ...], int]:
+    """Return `StandIn.heads` of all stand-ins of a model."""
+    found: dict[tuple[int, ...], int] = {}
+    for module in model.modules():
+        if isinstance(module, StandIn):
+            found.update(module.heads())
+    return found

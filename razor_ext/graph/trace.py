@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from .errors import TraceError
 from .shapes import shortcut
-from .stand_ins import orders
+from .stand_ins import heads, orders
 from .structure import call_with, leaf_tensors
 
 _TORCH_ROOT = os.path.dirname(torch.__file__) + os.sep
@@ -83,6 +83,7 @@ class Program:
         calls: The ATen calls in execution order.
         shapes: Shape of every tensor, by number.
         orders: Buffer name -> the positions by which it reorders channels.
+        heads: Shape that attention splits channels into -> the axis that is of heads.
     """
 
     leaves: dict[str, int]
@@ -91,6 +92,7 @@ class Program:
     calls: list[Call]
     shapes: list[tuple[int, ...]]
     orders: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    heads: dict[tuple[int, ...], int] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def used(self) -> frozenset[int]:
@@ -262,7 +264,8 @@ def trace(model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Program:
                              'tensors (mode="tensor" for OpenMMLab models)')
     outputs = tuple(recorder.number(x) for x in outs)
     return Program(leaves, arguments, outputs, recorder.calls, recorder.shapes,
-                   {name: order.cpu().numpy() for name, order in orders(model).items()})
+                   {name: order.cpu().numpy() for name, order in orders(model).items()},
+                   heads(model))
 
 
 def _explain(error: Exception, last: str) -> str:

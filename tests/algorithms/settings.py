@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from tiny_geta import dense_checkpoint
-from tiny_pose import CODEC, KEYPOINTS, SIZE, tiny_rtmpose
+from tiny_pose import CODEC, KEYPOINTS, SIZE, tiny_rtmpose, tiny_swin
 
 from tests.gait.gait_compression import FAMILIES as GAIT_SIZES
 from tests.gait.gait_compression import write_silhouettes
@@ -101,8 +101,19 @@ def _loader(batch_size: int, dataset: dict, **options: Any) -> dict:
 
 def write_pose(folder: Path) -> None:
     """Write the tiny RTMPose of `tiny_pose`, on people that are five dots."""
-    _dump(dict(
-        default_scope='mmpose', model=tiny_rtmpose(), codec=CODEC,
+    _dump_pose(tiny_rtmpose(), folder)
+    dense_checkpoint(folder / 'dense.pth')
+
+
+def write_swin(folder: Path) -> None:
+    """Write the tiny Swin of `tiny_pose`, likewise."""
+    cfg = _dump_pose(tiny_swin(), folder)
+    _save_trained(cfg, torch.randn(2, 3, *SIZE), folder)
+
+
+def _dump_pose(model: dict, folder: Path) -> Config:
+    cfg = _dump(dict(
+        default_scope='mmpose', model=model, codec=CODEC,
         train_dataloader=_loader(2, dict(type='DotPeople', length=40)),
         test_dataloader=dict(dataset=dict(type='CocoDataset', metainfo=dict(
             dataset_name='dots', skeleton_info={}, joint_weights=[1.] * KEYPOINTS,
@@ -117,10 +128,10 @@ def write_pose(folder: Path) -> None:
             clip_grad=dict(max_norm=35.), paramwise_cfg=dict(
                 norm_decay_mult=0, bias_decay_mult=0, bypass_duplicate=True)),
         custom_imports=dict(imports=['tiny_pose'], allow_failed_imports=False)), folder)
-    dense_checkpoint(folder / 'dense.pth')
     coarse = np.random.default_rng(0).integers(0, 255, (8, 8, 3), np.uint8)
     cv2.imwrite(str(folder / 'input.png'),
                 cv2.resize(coarse, SIZE, interpolation=cv2.INTER_CUBIC))
+    return cfg
 
 
 def _write_gait(name: str) -> Callable[[Path], None]:
@@ -183,6 +194,10 @@ onnx_config = dict(
     input_shape=None, input_names=['input'], output_names=['frequency'])
 """),
     ModelFamily('pose', write_pose, f"""_base_ = [
+    {str(CONFIGS / 'deploy/pose_simcc_onnxruntime_static-256x192.py')!r}]
+onnx_config = dict(input_shape={list(SIZE)})
+"""),
+    ModelFamily('swin', write_swin, f"""_base_ = [
     {str(CONFIGS / 'deploy/pose_simcc_onnxruntime_static-256x192.py')!r}]
 onnx_config = dict(input_shape={list(SIZE)})
 """),

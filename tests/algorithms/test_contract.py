@@ -1,6 +1,7 @@
 """Prune, resume, extract, finetune, export: what every algorithm and every model family keeps.
 
-Every algorithm runs on the quickest family, and GETA on every family.
+Every algorithm runs on the quickest family, and GETA on every family; on the transformer, whose
+products of activations are float, those that only prune.
 """
 from __future__ import annotations
 
@@ -38,8 +39,10 @@ from .contract import (
 )
 from .settings import ALGORITHMS, FAMILIES, STEPS
 
-ROWS = [(algorithm, 'toy') for algorithm in ALGORITHMS] + [
-    ('geta', family) for family in FAMILIES if family != 'toy']
+ROWS = [*((algorithm, 'toy') for algorithm in ALGORITHMS),
+        *(('geta', family) for family in FAMILIES if family not in ('toy', 'swin')),
+        *(pytest.param((algorithm, 'swin'), marks=pytest.mark.slow)
+          for algorithm in ('geta_prune_only', 'group_fisher', 'l1'))]
 #: Step of the first checkpoint, before anything is pruned.
 FIRST = 4
 
@@ -69,7 +72,7 @@ class Finished:
         return self.contract.work_dir('prune')
 
 
-@pytest.fixture(scope='module', params=ROWS, ids='-'.join)
+@pytest.fixture(scope='module', params=ROWS, ids=lambda row: '-'.join(row))
 def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     algorithm, family = (table[name] for table, name in zip((ALGORITHMS, FAMILIES), request.param))
     folder = tmp_path_factory.mktemp('-'.join(request.param))

@@ -107,7 +107,7 @@ class Windows(nn.Module):
 def test_window_attention_loses_heads_and_width(package: str) -> None:
     module = pytest.importorskip(package, exc_type=ImportError)
     torch.manual_seed(0)
-    window = module.WindowMSA(12, 3, (2, 2))
+    window = module.WindowMSA(embed_dims=12, num_heads=3, window_size=(2, 2))
     nn.init.normal_(window.relative_position_bias_table)
     inputs = (torch.randn(8, 4, 12), torch.randn(4, 4, 4))
     expected = window(*inputs)

@@ -39,6 +39,16 @@ def tiny_rtmpose(channel_attention: bool = True) -> dict:
         test_cfg=dict(flip_test=False))
 
 
+def tiny_swin() -> dict:
+    """Return the config of a pose model of 64x64 input on a Swin transformer of two stages."""
+    model = tiny_rtmpose()
+    model['backbone'] = dict(
+        type='SwinTransformer', embed_dims=16, depths=(2, 2), num_heads=(2, 4), window_size=4,
+        mlp_ratio=2, strides=(4, 2), out_indices=(1, ), drop_path_rate=0.)
+    model['head'].update(in_channels=32, in_featuremap_size=(8, 8))
+    return model
+
+
 @DATASETS.register_module(force=True)
 class DotPeople(Dataset):
     """Images with a bright dot for each keypoint, the same for the same index."""

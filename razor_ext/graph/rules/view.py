@@ -88,7 +88,7 @@ def _move(flow: Flow, x: Value, keep: int, left: list[int], shape: tuple[int, ..
         choice = along[0]
     else:
         signature = tuple(table.shape)
-        order = tuple(sorted(range(len(wide)), key=lambda a: -table.shape[a]))
+        order = _preference(flow, signature)
         flow.sites.append(SplitSite(signature, order, axis))
         choice = flow.policy.get(signature, order[0])
         if choice == FREEZE:
@@ -99,6 +99,14 @@ def _move(flow: Flow, x: Value, keep: int, left: list[int], shape: tuple[int, ..
     kept = ids.of(np.ascontiguousarray(first))
     same = kept.size == axis.size and np.array_equal(ids.elements(kept), ids.elements(axis))
     dims[wide[choice]], zero[wide[choice]] = axis if same else kept, x.zero[keep]
+
+
+def _preference(flow: Flow, signature: tuple[int, ...]) -> tuple[int, ...]:
+    """Axes of a split, the likeliest to be prunable first: heads, else the longest."""
+    heads = flow.program.heads.get(signature)
+    if heads is None and len(signature) == 3 and signature[0] == 3:  # of query, key and value
+        heads = 1
+    return tuple(sorted(range(len(signature)), key=lambda a: (a != heads, -signature[a])))
 
 
 def _varies_only_along(table: np.ndarray, axis: int) -> bool:
