@@ -19,6 +19,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from razor_ext.graph import ChannelUnit, UnitMember
 
@@ -27,7 +28,12 @@ CHANNEL_DIMS: dict[type[nn.Module], int] = {nn.modules.conv._ConvNd: 1, nn.Linea
 
 
 def input_channel_dim(layer: nn.Module) -> int | None:
-    """Return the dimension of a layer's input that holds the channels; None if it is unknown."""
+    """Return the dimension of a layer's input that holds the channels; None if it is unknown.
+
+    `nn.MultiheadAttention` reads the weight of its `out_proj` without ever calling the layer.
+    """
+    if isinstance(layer, NonDynamicallyQuantizableLinear):
+        return None
     known = (dim for kind, dim in CHANNEL_DIMS.items() if isinstance(layer, kind))
     return getattr(layer, 'input_channel_dim', next(known, None))
 
