@@ -38,11 +38,12 @@ class HeadwiseAttention(StandIn):
     def prepare(self) -> None:
         """Keep PyTorch's fused encoder layer away, which derives the head dimension."""
         self._packed, self._qkv_same_embed_dim = self._qkv_same_embed_dim, False
+        self.scale = self.head_dim**-0.5
 
     def leave(self) -> None:
         """Undo `prepare`."""
         self._qkv_same_embed_dim = self._packed
-        del self._packed
+        del self._packed, self.scale
 
     def heads(self) -> dict[tuple[int, ...], int]:
         """Return the splits of queries, keys and values; see the base class."""
@@ -68,13 +69,13 @@ class HeadwiseAttention(StandIn):
         dropout = self.dropout if self.training else 0.0
         weights = None
         if need_weights or torch.onnx.is_in_onnx_export():  # the fused operator needs opset 14
-            logits = (q * self.head_dim**-0.5) @ k.transpose(-2, -1)
+            logits = (q * self.scale) @ k.transpose(-2, -1)
             weights = F.dropout((logits if mask is None else logits + mask).softmax(-1), dropout)
             x = weights @ v
             weights = weights.mean(1) if average_attn_weights else weights
             weights = weights if batched else weights.squeeze(0)
         else:
-            x = F.scaled_dot_product_attention(q, k, v, mask, dropout)
+            x = F.scaled_dot_product_attention(q, k, v, mask, dropout, scale=self.scale)
         x = self.out_proj(x.transpose(1, 2).flatten(2))
         x = x.transpose(0, 1) if swapped else x
         return (x if batched else x.squeeze(0)), (weights if need_weights else None)
@@ -115,7 +116,9 @@ def _merged_mask(attn_mask: Tensor | None, key_padding_mask: Tensor | None, q: T
 
 @register_fixer(HeadwiseAttention)
 def fix_headwise(module: HeadwiseAttention, kept: Kept) -> None:
-    """Whole heads are removed; widths of the inputs follow their weights."""
+    """Whole heads are removed, of a single one its channels; inputs follow their weights."""
+    if module.num_heads == 1:
+        module.head_dim = module.out_proj.in_features
     module.num_heads = module.out_proj.in_features // module.head_dim
     if module.in_proj_weight is not None:
         module.embed_dim = module.kdim = module.vdim = module.in_proj_weight.shape[1]
@@ -176,7 +179,9 @@ class WindowAttention(StandIn):
 
 @register_fixer(WindowAttention)
 def fix_window_attention(module: WindowAttention, kept: Kept) -> None:
-    """Whole heads are removed."""
+    """Whole heads are removed, of a single one its channels."""
+    if module.num_heads == 1:
+        module.head_dims = module.qkv.out_features // 3
     module.num_heads = module.qkv.out_features // (3 * module.head_dims)
     module.embed_dims = module.qkv.in_features
 

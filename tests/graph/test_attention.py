@@ -87,6 +87,27 @@ def test_an_attention_that_stays_whole_stays_torchs_own() -> None:
     assert type(small.layers[0].self_attn) is nn.MultiheadAttention
 
 
+def test_a_single_head_loses_channels() -> None:
+    """As in the first stage of SegFormer and PVT, which ask for the weights."""
+
+    class Single(nn.Module):
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.head = nn.Linear(6, 8), nn.Linear(8, 3)
+            self.attention = nn.MultiheadAttention(8, 1, batch_first=True)
+
+        def forward(self, x):
+            x = self.embed(x)
+            return self.head(x + self.attention(x, x[:, ::2], x[:, ::2])[0])
+
+    model = Single().eval()
+    graph = analyze(model, torch.randn(2, 4, 6))
+    assert graph.reachable_share > 0.98 and graph.prove(0.5) < 1e-12
+    small = slice_model(model, graph, random_keep(graph.units, 0.5, 0)).attention
+    assert (small.num_heads, small.head_dim, small.scale) == (1, 4, 8**-0.5)
+
+
 class Windows(nn.Module):
     """Swin's block of one package: embed, attend within windows, read out."""
 
