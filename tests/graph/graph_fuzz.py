@@ -55,7 +55,7 @@ class Block(nn.Module):
     def __init__(self, channels: int, norm: Callable[[int], nn.Module], first: bool) -> None:
         super().__init__()
         self.norms = nn.ModuleList(Last(norm(channels)) for _ in range(2))
-        self.attention = TorchAttention(channels, 2, False, False)
+        self.attention = TorchAttention(channels, 2 - channels % 2, False, False)
         self.layers = nn.Sequential(nn.Conv2d(channels, 12, 1), nn.GELU(),
                                     nn.Conv2d(12, channels, 1))
         self.first = first
