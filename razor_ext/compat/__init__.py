@@ -13,10 +13,14 @@ from . import (
     mmdeploy,
     mmengine,
     mmengine_hooks,
+    mmengine_latest,
+    mmengine_resume,
+    mmengine_saving,
     mmpose,
     mmrazor_demo_inputs,
     mmrazor_expandable,
     mmrazor_quantization,
+    mmrazor_recursion,
     only_train_once,
     sync_batchnorm,
 )
@@ -31,8 +35,9 @@ from .repair import (
 from .safe_load import UnsafeCheckpointError, safe_load
 
 # In this order: importing MMRazor's models needs those before mmrazor_demo_inputs.
-MODULES = (mmcv, mmengine, mmengine_hooks, mmpose, mmrazor_quantization, mmrazor_demo_inputs,
-           mmrazor_expandable, sync_batchnorm, mmdeploy, only_train_once)
+MODULES = (mmcv, mmengine, mmengine_hooks, mmengine_saving, mmengine_resume, mmengine_latest,
+           mmpose, mmrazor_quantization, mmrazor_demo_inputs, mmrazor_expandable,
+           mmrazor_recursion, sync_batchnorm, mmdeploy, only_train_once)
 
 
 def specs() -> tuple[RepairSpec, ...]:
