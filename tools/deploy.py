@@ -13,6 +13,7 @@ import razor_ext  # noqa: F401  (repairs upstream before it is imported)
 from razor_ext.deploy.checks import check_files
 from razor_ext.deploy.errors import AuditError, DeployError, ParityError
 from razor_ext.engine import UnreadKeyError, check_config
+from razor_ext.engine.lock import FolderInUseError
 from razor_ext.graph import GraphError
 from razor_ext.quantization import QuantFileError
 from razor_ext.structure import StructureError, load_compressed
@@ -121,8 +122,8 @@ def main() -> None:
             parent=args.parent, test=args.test, compare_static=args.compare_static,
             force=args.force, onnx_only=args.onnx_only)
         deploy(deploy_cfg, model_cfg, checkpoint, args.img, options)
-    except (AuditError, DeployError, GraphError, ParityError, QuantFileError, StructureError,
-            UnprunedError, UnreadKeyError) as error:
+    except (AuditError, DeployError, FolderInUseError, GraphError, ParityError, QuantFileError,
+            StructureError, UnprunedError, UnreadKeyError) as error:
         sys.exit(f'deploy: {error}')
 
 

@@ -2,11 +2,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from mmengine.config import Config
 
 import razor_ext  # noqa: F401  repairs of upstream come before its import
-from razor_ext.engine.launch import add_common_arguments, build_runner, leave_group, load_config
+from razor_ext.engine.launch import add_common_arguments, build_runner, load_config
+from razor_ext.engine.lock import FolderInUseError
+from razor_ext.engine.running import train
 
 
 def parse_args() -> argparse.Namespace:
@@ -54,12 +57,17 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Run the training that the command line asks for."""
+    """Run the training that the command line asks for.
+
+    SIGTERM and SIGINT save a checkpoint, and end it with status 75.
+    """
     args = parse_args()
     cfg = load_config(args)
     merge_args(cfg, args)
-    build_runner(cfg).train()
-    leave_group()
+    try:
+        train(build_runner(cfg))
+    except FolderInUseError as error:
+        sys.exit(str(error))
 
 
 if __name__ == '__main__':

@@ -9,20 +9,30 @@ import codecs
 import collections
 import importlib
 import importlib.util
+import io
 import os
 import pickle
 import re
+import struct
 import types
+import zipfile
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from typing import IO, Any, Callable, Union
 
 import numpy as np
 import torch
 
+from .plain_arrays import ArrayPickleError, check_pickle
+
 UNSAFE_VARIABLE = 'RAZOR_EXT_UNSAFE_LOAD'
 """Set to 1 to unpickle checkpoints with any content; only for files you trust."""
 
 FileLike = Union[str, 'os.PathLike[str]', IO[bytes]]
+
+#: Of a file of torch's format before zip: magic number, version, system, content, storages.
+_LEGACY_PICKLES = 5
+#: A zip may unpack to so many times its size, and to so many bytes in any case.
+_MOST_UNPACKED, _ALWAYS_UNPACKED = 4, 64 << 20
 
 _NUMPY_FUNCTIONS = (('multiarray', '_reconstruct'), ('multiarray', 'scalar'),
                     ('numeric', '_frombuffer'))
@@ -117,6 +127,49 @@ def _load_weights_only(file: FileLike, map_location: Any, allowed: dict[str, Any
             raise
 
 
+def _check_arrays(file: FileLike) -> None:
+    """Look through the pickles of a checkpoint before anything of it is built.
+
+    Raises:
+        ArrayPickleError: an array or its type is not plain.
+        RuntimeError: the file is damaged, or far larger unpacked than it is.
+    """
+    if not isinstance(file, (str, os.PathLike)):
+        place = file.tell()
+        _check_file(file)
+        file.seek(place)
+        return
+    with open(file, 'rb') as opened:
+        _check_file(opened)
+
+
+def _check_file(file: IO[bytes]) -> None:
+    try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                for content in _pickles_of(archive):
+                    check_pickle(io.BytesIO(content))
+            return
+        file.seek(0)
+        for _ in range(_LEGACY_PICKLES):
+            check_pickle(file)
+    except (ArrayPickleError, RuntimeError, OSError):
+        raise
+    except Exception as error:  # a corrupt stream can raise almost anything
+        raise RuntimeError(f'it is damaged: {type(error).__name__}: {str(error)[:200]}') from error
+
+
+def _pickles_of(archive: zipfile.ZipFile) -> list[bytes]:
+    """Return the pickles of a zip, whose size is checked before anything is unpacked."""
+    records = archive.infolist()
+    whole = sum(record.file_size for record in records)
+    packed = sum(record.compress_size for record in records)
+    if whole > max(_MOST_UNPACKED * packed, _ALWAYS_UNPACKED):
+        raise RuntimeError(f'its {packed:,} bytes unpack to {whole:,}: torch.save packs nothing')
+    return [archive.read(record) for record in records
+            if record.filename.rpartition('/')[2] == 'data.pkl']
+
+
 def _name_of(file: FileLike) -> str:
     return str(file if isinstance(file, (str, os.PathLike)) else getattr(file, 'name', file))
 
@@ -148,14 +201,21 @@ def safe_load(file: FileLike, map_location: Any = None, *,
     load = _load_weights_only if has_allowlist else _load_restricted
     refused: set[str] = set()
     try:
+        _check_arrays(file)
         return load(file, map_location, allowed_types(), refused)
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except (RuntimeError, EOFError, OSError) as error:
-        raise RuntimeError(f'{_name_of(file)} could not be read: {error}') from error
+        raise RuntimeError(f'{_name_of(file)} could not be read: {str(error)[:2000]}') from error
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, struct.error,
+            MemoryError, OverflowError) as error:  # of a stream that is damaged
+        raise RuntimeError(f'{_name_of(file)} could not be read: it is damaged: '
+                           f'{type(error).__name__}: {str(error)[:200]}') from error
     except pickle.UnpicklingError as error:
-        reason = str(error).rpartition('WeightsUnpickler error:')[2].strip().partition('\n')[0]
-        what = f'it holds {", ".join(sorted(refused))}' if refused else reason
+        reason = str(error).rpartition('WeightsUnpickler error:')[2].strip()
+        reason = reason.partition('\n')[0][:300]
+        names = ', '.join(name[:100] for name in sorted(refused)[:8])
+        what = f'it holds {names}' if refused else reason
         raise UnsafeCheckpointError(
             f'{_name_of(file)} was not loaded: {what}. Only tensors, arrays, plain Python values '
             'and log histories are; anything else could run code. If you trust where the file '

@@ -1,6 +1,7 @@
 """Options of a deployment."""
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,10 +54,10 @@ class DeployOptions:
     onnx_only: bool = False
 
     def __post_init__(self) -> None:
-        if self.parity_threshold <= 0:
-            raise DeployError(f'parity threshold must be positive, got {self.parity_threshold}')
-        if self.integer_threshold <= 0:
-            raise DeployError(f'integer threshold must be positive, got {self.integer_threshold}')
+        for name, threshold in (('parity', self.parity_threshold),
+                                ('integer', self.integer_threshold)):
+            if not 0 < threshold < math.inf:  # nor NaN, which no error exceeds
+                raise DeployError(f'{name} threshold must be positive and finite, got {threshold}')
         if self.rounds < 0:
             raise DeployError(f'latency rounds must not be negative, got {self.rounds}')
         if not self.quant and (self.compare_static or self.pack_int4):

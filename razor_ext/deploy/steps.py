@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 
+from razor_ext.atomic import explain_full_disk
+from razor_ext.engine.lock import folder_lock
 from razor_ext.quantization import load_quant
 
 from .checks import check_files
@@ -210,11 +213,24 @@ def draw(source: Source, backend_files: Sequence[str], folder: Path, show: bool)
                        output_file=os.fspath(folder / f'output_{name}.jpg'), show_result=show)
 
 
+_STAGING = '.deploy-'
+
+
 @contextmanager
 def moved_at_end(work_dir: Path) -> Iterator[Path]:
-    """Give a hidden folder, whose files move into `work_dir` unless an error is raised."""
-    work_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix='.deploy-', dir=work_dir) as staging:
-        yield Path(staging)
-        for path in sorted(Path(staging).iterdir()):
-            os.replace(path, work_dir / path.name)
+    """Give a hidden folder, whose files move into `work_dir` unless an error is raised.
+
+    Raises:
+        FolderInUseError: another deployment writes there.
+    """
+    with folder_lock(work_dir, 'deployment'):
+        for left in work_dir.glob(f'{_STAGING}*'):  # of processes that were killed
+            shutil.rmtree(left, ignore_errors=True)
+        try:
+            with tempfile.TemporaryDirectory(prefix=_STAGING, dir=work_dir) as staging:
+                yield Path(staging)
+                for path in sorted(Path(staging).iterdir()):
+                    os.replace(path, work_dir / path.name)
+        except OSError as error:
+            explain_full_disk(error, work_dir)
+            raise

@@ -1,13 +1,19 @@
-"""Gradients that are not finite: skip the step, count, and stop when it persists."""
+"""What is not finite: gradients, whose step is skipped, and statistics, which are taken back."""
 from __future__ import annotations
 
+import types
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.optim import Optimizer
 
 _SMALL = 4096
+#: Skipped steps in a row after which a run is stopped.
+PATIENCE = 50
+_STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')
 
 
 class FiniteGuard:
@@ -68,3 +74,67 @@ class FiniteGuard:
         """Restore counters."""
         self.consecutive.copy_(state['consecutive'])
         self.total.copy_(state['total'])
+
+
+def skip_bad_steps(optimizer: Optimizer, patience: int = PATIENCE) -> None:
+    """Let an optimizer leave out steps whose gradients are not finite.
+
+    Such a step changes no parameter and no moment, and hooks of the optimizer do not see it.
+
+    Args:
+        optimizer: any of torch's.
+        patience: consecutive bad steps after which the run is stopped.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group['params']]
+    guard = FiniteGuard(parameters[0].device, patience)
+    step = optimizer.step
+
+    def finite_step(self: Optimizer, closure: Any = None) -> Any:
+        # A model may have moved to another device since.
+        device = parameters[0].device
+        guard.consecutive, guard.total = guard.consecutive.to(device), guard.total.to(device)
+        grads = [p.grad for p in parameters if p.grad is not None]
+        grads = [grad.coalesce().values() if grad.is_sparse else grad for grad in grads]
+        if not bool(guard.check(grads)):
+            return None
+        return step() if closure is None else step(closure)
+
+    # A method, since schedulers wrap it.
+    vars(optimizer)['step'] = types.MethodType(finite_step, optimizer)
+
+
+class StatisticsGuard:
+    """Takes back what a forward of training does to running statistics if it ruins them.
+
+    One NaN or infinite input makes the statistics of a batch norm NaN for good, though the step is
+    skipped. Nothing of it is read by the host.
+
+    Args:
+        model: the model whose forward is guarded, from now on.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        norms = [module for module in model.modules() if isinstance(module, _NormBase)]
+        self._norms = [norm for norm in norms if norm.running_mean is not None]
+        self._before: list[Tensor] = []
+        model.register_forward_pre_hook(self._keep)
+        model.register_forward_hook(self._check)
+
+    def _buffers(self) -> list[Tensor]:
+        return [buffer for norm in self._norms for name in _STATISTICS
+                if (buffer := getattr(norm, name)) is not None]
+
+    @torch.no_grad()
+    def _keep(self, module: nn.Module, inputs: Any) -> None:
+        self._before = ([buffer.clone() for buffer in self._buffers()]
+                        if module.training and self._norms else [])
+
+    @torch.no_grad()
+    def _check(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        if not self._before:
+            return
+        now = self._buffers()
+        finite = torch.cat([buffer.reshape(-1).float() for buffer in now]).isfinite().all()
+        for buffer, before in zip(now, self._before):
+            buffer.copy_(torch.where(finite, buffer, before))
+        self._before = []

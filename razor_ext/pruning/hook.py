@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmrazor.registry import HOOKS
 
+from razor_ext.engine.finite import StatisticsGuard
 from razor_ext.engine.run_models import averaged_models, unwrapped
 from razor_ext.structure.dense_config import dense_config
 from razor_ext.structure.folder import FOLDER
@@ -76,8 +77,9 @@ class PruningHook(Hook):
         print_log(algorithm.start(runner.optim_wrapper, runner.max_iters), logger='current')
 
     def before_train(self, runner: Runner) -> None:
-        """Watch the optimizer from here on; a checkpoint is loaded by now."""
+        """Watch optimizer and statistics from here on; a checkpoint is loaded by now."""
         self._watch = StepWatch(runner.optim_wrapper, runner.iter)
+        StatisticsGuard(algorithm_of(runner).architecture)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Tell the algorithm of the step to come."""

@@ -10,6 +10,7 @@ from mmrazor.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 from torch import nn
 from torch.optim import Optimizer
 
+from razor_ext.engine.finite import skip_bad_steps
 from razor_ext.engine.run_models import unwrapped
 from razor_ext.quantization import quantizer_handles, split_scales
 
@@ -151,6 +152,8 @@ def build_dense(model: nn.Module, groups: ParamGroups, kind: str | type,
                 options: dict[str, Any]) -> Optimizer:
     """Build the optimizer of the config, quantizer scales in a group of their own.
 
+    A step whose gradients are not finite is left out; see `skip_bad_steps`.
+
     Args:
         model: the model to train.
         groups: param groups of all its parameters.
@@ -166,7 +169,10 @@ def build_dense(model: nn.Module, groups: ParamGroups, kind: str | type,
                          f'model is a {type(model).__name__}: remove it')
     lr_quant = options.pop('lr_quant', options.get('lr'))
     scales = [p for handle in quantizer_handles(model) for p in handle.quantizer.parameters()]
-    return OPTIMIZERS.build(dict(options, type=kind, params=split_scales(groups, scales, lr_quant)))
+    optimizer = OPTIMIZERS.build(dict(options, type=kind,
+                                      params=split_scales(groups, scales, lr_quant)))
+    skip_bad_steps(optimizer)
+    return optimizer
 
 
 def _refuse_sharding(model: nn.Module) -> None:

@@ -11,8 +11,9 @@ from .chooser import Chooser, Cost
 from .errors import TargetMissedError
 
 #: What to do about a missed target.
-_MENDING = ('The checkpoints are kept: the run was stopped early, or its optimizer or hook is not '
-            'the one that prunes; resume it, or train as the shipped prune configs do')
+_MENDING = ('The checkpoints are kept: the run was stopped early (resume it), has diverged (lower '
+            'the learning rate), or its optimizer or hook is not the one that prunes (train as the '
+            'shipped prune configs do)')
 
 
 class SparsityTarget:

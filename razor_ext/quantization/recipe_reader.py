@@ -1,14 +1,15 @@
 """Read quant.json strictly and rebuild the quantizers it describes."""
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+
+from razor_ext.engine.json_file import JsonError, read_json
 
 from .config import MAX_BITS, MIN_BITS, QuantConfig, closest
 from .convert import QuantizedLayerInfo, layer_types, quantize_model, remove_quantizers
@@ -20,6 +21,7 @@ from .quantizer import Quantizer
 from .recipe import READABLE, container_of, structure_hash
 
 _GRID_KEYS = ('bits', 'scheme', 'granularity', 'd', 'q_m', 't', 'zero_point', 'container', 'state')
+_STATE_KEYS = ('log_q_m', 'log_t', 'zero_ratio')
 
 
 def load_quant(path: str | os.PathLike) -> dict[str, Any]:
@@ -33,8 +35,8 @@ def load_quant(path: str | os.PathLike) -> dict[str, Any]:
     if not Path(path).is_file():
         raise QuantFileError(f'{place!r} does not exist; save_quant() writes such a file')
     try:
-        spec = json.loads(Path(path).read_text(encoding='utf-8'))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        spec = read_json(path)
+    except JsonError as error:
         raise QuantFileError(f'{place!r} is not valid JSON ({error}); write it again') from error
     check_spec(spec, place)
     return spec
@@ -158,18 +160,20 @@ def check_spec(spec: Any, place: str = 'quant.json') -> None:
     """Raise QuantFileError unless `spec` has the form of the module docstring."""
     _require(isinstance(spec, Mapping), place, spec, 'a mapping')
     version = spec.get('version')
-    _require(version in READABLE and not isinstance(version, bool), f'{place}: version', version,
+    _require(type(version) is int and version in READABLE, f'{place}: version', version,
              f'one of {READABLE}, which this package reads')
+    _check_keys(spec, place, ('version', 'structure', 'layers', 'float_layers'))
     for key, kind in (('structure', str), ('layers', Mapping), ('float_layers', Mapping)):
         _require(isinstance(spec.get(key), kind), f'{place}: {key}', spec.get(key), kind.__name__)
     for name, layer in spec['layers'].items():
         key = f'{place}: layers[{name!r}]'
         _require(isinstance(layer, Mapping), key, layer, 'a mapping')
+        _check_keys(layer, key, ('type', 'weight', 'activations'))
         _require(isinstance(layer.get('activations'), Mapping), f'{key}.activations',
                  layer.get('activations'), 'a mapping')
         _require('weight' in layer, f'{key}.weight', None, 'a grid or null')
         if layer['weight'] is not None:
-            _check_grid(layer['weight'], f'{key}.weight')
+            _check_grid(layer['weight'], f'{key}.weight', ('parameter', 'channel_dim'))
         for operand, grid in layer['activations'].items():
             _check_grid(grid, f'{key}.activations[{operand!r}]')
             _require(grid['granularity'] == 'tensor', f'{key}.activations[{operand!r}].granularity',
@@ -185,8 +189,17 @@ def _misfit(key: str, value: Any, wanted: str) -> QuantFileError:
     return QuantFileError(f'{key} is {value!r:.200}, but must be {wanted}')
 
 
-def _check_grid(grid: Any, key: str) -> None:
+def _check_keys(found: Mapping[str, Any], key: str, known: Sequence[str]) -> None:
+    unknown = next((name for name in found if name not in known), None)
+    if unknown is not None:
+        hint = closest(unknown[:80], known)
+        raise QuantFileError(f'{key} has the unknown key {unknown!r:.80}{hint}; known: '
+                             f'{", ".join(known)}')
+
+
+def _check_grid(grid: Any, key: str, further: Sequence[str] = ()) -> None:
     _require(isinstance(grid, Mapping), key, grid, 'a mapping')
+    _check_keys(grid, key, (*_GRID_KEYS, *further))
     for name in _GRID_KEYS:
         _require(name in grid, f'{key}.{name}', None, 'present')
     bits, scheme, state = grid['bits'], grid['scheme'], grid['state']
@@ -199,6 +212,7 @@ def _check_grid(grid: Any, key: str) -> None:
     _require(grid['container'] == container_of(bits, scheme), f'{key}.container',
              grid['container'], repr(container_of(bits, scheme)))
     _require(isinstance(state, Mapping), f'{key}.state', state, 'a mapping')
+    _check_keys(state, f'{key}.state', _STATE_KEYS)
     for name in ('d', 'q_m'):
         _check_numbers(grid[name], f'{key}.{name}', positive=True)
     _check_numbers(state.get('log_q_m'), f'{key}.state.log_q_m')

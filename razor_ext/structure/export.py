@@ -1,6 +1,7 @@
 """Write the compressed folder of a model."""
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,9 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
+from razor_ext.atomic import explain_full_disk
 from razor_ext.engine.atomic import write_json
 from razor_ext.graph import ChannelUnit
 from razor_ext.quantization import QuantizedLayerInfo, save_quant
@@ -52,7 +55,7 @@ def write_compressed(model: nn.Module, structure: Mapping[str, int], folder: str
     dense = None if config is None else dense_config(config)
     how = {} if dense is None else dense[ANALYSIS_KEY]
     with _staged(folder) as staging:
-        torch.save({'state_dict': model.state_dict(), 'meta': {}}, staging / WEIGHTS)
+        _save({'state_dict': model.state_dict(), 'meta': {}}, staging / WEIGHTS)
         if infos is not None:
             save_quant(staging / QUANT, model, infos)
         if dense is not None:
@@ -71,15 +74,25 @@ def check_finite(model: nn.Module) -> None:
     """Refuse a model that training has ruined.
 
     Raises:
-        ValueError: a parameter is NaN or infinite.
+        ValueError: a parameter, or the running statistics of a norm, are NaN or infinite.
     """
-    broken = [name for name, parameter in model.named_parameters()
-              if not bool(parameter.isfinite().all())]
+    statistics = {f'{name}.{kind}': buffer for name, module in model.named_modules()
+                  if isinstance(module, _NormBase)
+                  for kind, buffer in module.named_buffers(recurse=False)}
+    broken = [name for name, value in [*model.named_parameters(), *statistics.items()]
+              if not bool(value.isfinite().all())]
     if broken:
-        raise ValueError(f'{len(broken)} parameters are NaN or infinite (first: {broken[0]}): the '
-                         'training has diverged, and nothing is written. Lower the learning rate, '
-                         'clip gradients (optim_wrapper.clip_grad), or look for the fault in the '
-                         'data or loss')
+        raise ValueError(f'{len(broken)} parameters or statistics are NaN or infinite (first: '
+                         f'{broken[0]}): the training has diverged, and nothing is written. Lower '
+                         'the learning rate, clip gradients (optim_wrapper.clip_grad), or look for '
+                         'the fault in the data or loss')
+
+
+def _save(content: dict, path: Path) -> None:
+    """Save a checkpoint by Python's own writing, whose errors name the cause (a full disk)."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    path.write_bytes(buffer.getbuffer())
 
 
 @contextmanager
@@ -91,6 +104,9 @@ def _staged(folder: Path) -> Iterator[Path]:
     try:
         yield staging
         _replace(staging, folder)
+    except OSError as error:
+        explain_full_disk(error, folder)
+        raise
     finally:
         shutil.rmtree(staging)
 

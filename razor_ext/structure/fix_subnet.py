@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from mmengine.logging import print_log
 
 from razor_ext.engine.atomic import write_json
+from razor_ext.engine.json_file import JsonError, read_json
 
 
 class StructureError(ValueError):
@@ -37,8 +37,8 @@ def load_structure(source: str | os.PathLike | Mapping) -> dict[str, int]:
                 f'structure file {place!r} does not exist; a run writes fix_subnet.json into the '
                 'folder `compressed` of its work directory, point `fix_subnet` at that file')
         try:
-            content = json.loads(Path(source).read_text(encoding='utf-8'))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            content = read_json(source)
+        except JsonError as error:
             raise StructureError(f'structure file {place!r} is not valid JSON ({error}); '
                                  'it is corrupt, write it again with a finetune run') from error
     if not isinstance(content, dict):

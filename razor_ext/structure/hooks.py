@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from mmrazor.registry import HOOKS
 from torch import nn
 
+from razor_ext.engine.finite import StatisticsGuard
 from razor_ext.engine.run_models import averaged_models, unwrapped
 
 from .dense_config import dense_config
@@ -44,6 +45,7 @@ class CompressedModelHook(Hook):
             TypeError: the model is no compressed one.
         """
         model, record = compressed_of(runner.model)
+        StatisticsGuard(model)
         if not is_main_process():
             return
         if isinstance(runner.cfg.get('model'), Mapping):

@@ -12,7 +12,6 @@ machine:
 """
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
+
+from razor_ext.engine.json_file import read_json
 
 #: Bits of kernels that are measured.
 FLOAT, INTEGER = 32, 8
@@ -129,10 +130,10 @@ class LayerTimes:
             raise LatencyFileError(f'latency file {self.path!r} does not exist; '
                                    'tools/analysis/latency_table.py measures one')
         try:
-            content = json.loads(Path(path).read_text(encoding='utf-8'))
+            content = read_json(path)
             for entry in content['kinds']:
                 self._grids[entry['kind'], entry['bits']] = _grid(entry)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise LatencyFileError(f'latency file {self.path!r} is damaged ({error!r}); measure it '
                                    'again with tools/analysis/latency_table.py') from error
 

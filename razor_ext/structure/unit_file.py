@@ -18,7 +18,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ import torch
 from torch import nn
 
 from razor_ext.engine.atomic import atomic_write
+from razor_ext.engine.json_file import JsonError, read_json
 from razor_ext.graph import ChannelUnit, UnitMember
 from razor_ext.graph.slicing import removed_positions
 from razor_ext.graph.stand_ins import orders
@@ -117,8 +117,8 @@ def load_units(path: str | os.PathLike) -> AnalysedUnits:
     """
     advice = 'delete it, and the units are analysed again'
     try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        content = read_json(path)
+    except JsonError as error:
         raise StructureError(f'{path} is not valid JSON ({error}); it is corrupt: {advice}') \
             from error
     version = content.get('version') if isinstance(content, dict) else None

@@ -223,12 +223,13 @@ class GETA(PruningAlgorithm):
                 raise TargetMissedError(f'{handle.name} was never calibrated: add '
                                         'mmrazor.GETACalibrationHook to default_hooks')
             bits, limits = handle.quantizer.bits().item(), ranges[handle.name]
-            whole = round(bits)
+            whole = round(bits) if math.isfinite(bits) else 0
             if abs(bits - whole) > _WHOLE or not limits.min_bits <= whole <= limits.max_bits:
                 raise TargetMissedError(
                     f'{handle.name} has {bits:.4f} bits, which is no whole width in '
                     f'[{limits.min_bits}, {limits.max_bits}]. The checkpoints are kept: the run '
-                    'was stopped early, or its optimizer is not QASSO; resume it')
+                    'was stopped early (resume it), has diverged (lower the learning rate), or its '
+                    'optimizer is not QASSO')
 
 
 def _quant_config(quant: Mapping[str, Any] | None) -> tuple[QuantConfig | None, int]:

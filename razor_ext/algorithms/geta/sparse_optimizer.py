@@ -11,11 +11,11 @@ from mmengine.dist import broadcast
 from torch import Tensor
 from torch.optim import Optimizer
 
+from razor_ext.engine.finite import FiniteGuard
 from razor_ext.pruning.channel_index import ChannelIndex
 from razor_ext.pruning.chooser import Chooser, Divisor
 from razor_ext.pruning.targets import Target
 
-from .guard import FiniteGuard
 from .saliency import Saliency
 from .stages import StagePlan
 from .variants import descent_directions, make_base, make_defaults

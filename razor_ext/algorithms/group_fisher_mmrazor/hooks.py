@@ -13,6 +13,7 @@ from mmrazor.models.task_modules.demo_inputs import BaseDemoInput
 from mmrazor.registry import HOOKS, TASK_UTILS
 
 from razor_ext.engine.atomic import atomic_write
+from razor_ext.engine.finite import StatisticsGuard
 from razor_ext.engine.run_models import averaged_models, unwrapped
 from razor_ext.pruning import TargetMissedError
 
@@ -46,6 +47,10 @@ class PruningStructureHook(Hook):
     def __init__(self, by_epoch: bool = True, interval: int = 1) -> None:
         self.by_epoch = by_epoch
         self.interval = interval
+
+    def before_train(self, runner: Runner) -> None:
+        """Guard the running statistics."""
+        StatisticsGuard(algorithm_of(runner).architecture)
 
     @master_only
     def _show(self, runner: Runner) -> None:

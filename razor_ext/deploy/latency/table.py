@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 import onnxruntime
 
 from razor_ext.engine import write_json
+from razor_ext.engine.json_file import read_json
 from razor_ext.structure.latency import FLOAT, INTEGER, LayerShape
 
 from ..errors import DeployError
@@ -60,7 +60,7 @@ class LatencyTable:
         self._entries: dict[str, Spread] = {}
         if self.path.is_file():
             try:
-                content = json.loads(self.path.read_text(encoding='utf-8'))
+                content = read_json(self.path)
                 self._entries = {key: Spread(**value) for key, value in content.items()}
             except (ValueError, TypeError, AttributeError) as error:
                 raise DeployError(f'latency table {os.fspath(self.path)!r} is damaged ({error}); '

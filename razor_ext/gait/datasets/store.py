@@ -2,21 +2,25 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
+
+from razor_ext.engine.json_file import JsonError, read_json
 
 from .pickle_io import SequenceError
 
 INDEX = 'index.json'
 FRAMES = 'frames.bin'
 _FORMAT = 'razor_ext silhouettes'
+_AGAIN = 'convert the data set again with tools/gait/convert_dataset.py'
 
 
 class SequenceKey(NamedTuple):
@@ -39,15 +43,16 @@ class SilhouetteStore:
 
     def __init__(self, root: str | Path) -> None:
         root = Path(root)
-        index = json.loads((root / INDEX).read_text())
-        if index.get('format') != _FORMAT or index.get('version') != 1:
-            raise ValueError(f'{root / INDEX} is no silhouette store of version 1; convert the '
-                             'data set again with tools/gait/convert_dataset.py')
+        try:
+            index = read_json(root / INDEX)
+        except JsonError as error:
+            raise ValueError(f'{root / INDEX}: no JSON: {error}; {_AGAIN}') from error
+        if not isinstance(index, dict) or index.get('format') != _FORMAT or index.get(
+                'version') != 1:
+            raise ValueError(f'{root / INDEX} is no silhouette store of version 1; {_AGAIN}')
         self.root = root
-        self.sequences = {SequenceKey(*key): (start, count)
-                          for *key, start, count in index['sequences']}
-        shape = (index['num_frames'], *index['size'])
-        expected, actual = int(np.prod(shape)), (root / FRAMES).stat().st_size
+        self.sequences, shape = _read_index(index, root / INDEX)
+        expected, actual = math.prod(shape), (root / FRAMES).stat().st_size
         if expected != actual:
             raise ValueError(f'{root / FRAMES} has {actual} bytes where its index says {expected}; '
                              'convert the data set again')
@@ -57,6 +62,29 @@ class SilhouetteStore:
         """Return a view of a sequence, uint8 ``[s, h, w]``; nothing is read until it is indexed."""
         start, count = self.sequences[key]
         return self.frames[start:start + count]
+
+
+def _read_index(index: dict[str, Any], path: Path
+                ) -> tuple[dict[SequenceKey, tuple[int, int]], tuple[int, ...]]:
+    """Return where the frames of each sequence are, and the shape of all frames."""
+    def fail(what: str) -> NoReturn:
+        raise ValueError(f'{path}: {what:.200}; {_AGAIN}')
+
+    size = index.get('size')
+    shape = (index.get('num_frames'), *(size if isinstance(size, list) else ()))
+    if len(shape) != 3 or not all(type(number) is int and number > 0 for number in shape):
+        fail(f'num_frames and size are {shape!r}, which must be three positive integers')
+    rows, sequences = index.get('sequences'), {}
+    if not isinstance(rows, list):
+        fail(f'sequences is {rows!r}, which must be a list')
+    for row in rows:
+        if (not isinstance(row, list) or len(row) != 5
+                or [type(value) for value in row] != [str] * 3 + [int] * 2
+                or row[3] < 0 or row[4] < 1 or row[3] + row[4] > shape[0]):
+            fail(f'the sequence {row!r} must be three names, a start and a count within the '
+                 f'{shape[0]} frames')
+        sequences[SequenceKey(*row[:3])] = (row[3], row[4])
+    return sequences, shape
 
 
 def is_store(root: str | Path) -> bool:

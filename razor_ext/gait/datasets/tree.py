@@ -1,10 +1,11 @@
 """The published directory layout: ``<subject>/<condition>/<view>/<one>.pkl``."""
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from razor_ext.engine.json_file import JsonError, read_json
 
 from .store import SequenceKey
 
@@ -43,8 +44,8 @@ def read_partition(path: str | Path) -> dict[str, list[str]]:
         ValueError: If it is not such a file, or a subject is in both sets.
     """
     try:
-        partition = json.loads(Path(path).read_text())
-    except json.JSONDecodeError as error:
+        partition = read_json(path)
+    except JsonError as error:
         raise ValueError(f'{path}: no JSON: {error}') from error
     for name in ('TRAIN_SET', 'TEST_SET'):
         ids = partition.get(name) if isinstance(partition, dict) else None
