@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as multiprocessing
 from mmengine.hooks import Hook
+from ranks import NO_CLOCK, run_ranks
 
 import razor_ext  # noqa: F401
 from razor_ext.compat import mmengine_resume, safe_load
@@ -109,15 +109,9 @@ def _rank(rank: int, folder: str, rendezvous: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@NO_CLOCK
 def test_each_rank_has_its_own_numbers(tmp_path):
-    context = multiprocessing.get_context('spawn')
-    ranks = [context.Process(target=_rank, args=(rank, str(tmp_path), str(tmp_path / 'meet')))
-             for rank in range(2)]
-    for rank in ranks:
-        rank.start()
-    for rank in ranks:
-        rank.join(240)
-    assert [rank.exitcode for rank in ranks] == [0, 0]
+    run_ranks(_rank, (str(tmp_path), str(tmp_path / 'meet')))
     for rank in range(2):
         whole, again = ast.literal_eval((tmp_path / f'rank{rank}').read_text())
         assert whole == again

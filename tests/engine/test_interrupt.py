@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as multiprocessing
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from ranks import NO_CLOCK, run_ranks
 
 from razor_ext.engine import interrupt
 from razor_ext.engine.interrupt import InterruptHook, RunInterrupted, resume_command
@@ -72,9 +72,9 @@ def test_a_run_that_validates_stops_afterwards(tmp_path, epochs):
     message = _interrupted(tmp_path / 'run', SignalHook(4, signal.SIGINT, validating=True),
                            epochs=epochs)
     assert 'SIGINT after iteration 4 of 12' in message
-    again, whole = (make_run(tmp_path / name, epochs=epochs, resume=name == 'run')
-                    for name in ('run', 'whole'))
+    again = make_run(tmp_path / 'run', epochs=epochs, resume=True)
     again.train()
+    whole = make_run(tmp_path / 'whole', epochs=epochs)
     whole.train()
     assert weights(again) == weights(whole)
 
@@ -119,15 +119,9 @@ def _rank(rank: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@NO_CLOCK
 def test_all_ranks_stop_after_the_same_iteration(tmp_path):
-    context = multiprocessing.get_context('spawn')
-    ranks = [context.Process(target=_rank, args=(rank, str(tmp_path)), daemon=True)
-             for rank in range(2)]
-    for rank in ranks:
-        rank.start()
-    for rank in ranks:
-        rank.join(280)
-    assert [rank.exitcode for rank in ranks] == [0, 0]
+    run_ranks(_rank, (str(tmp_path), ))
     messages = [(tmp_path / f'rank{rank}').read_text() for rank in range(2)]
     assert messages[0] == messages[1] and 'SIGTERM after iteration' in messages[0]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from ranks import NO_CLOCK, run_ranks
 from torch import nn
 
 from razor_ext.quantization import (
@@ -62,6 +62,7 @@ def work(rank, store):
     dist.destroy_process_group()
 
 
+@NO_CLOCK
 @pytest.mark.slow
 def test_two_ranks(tmp_path):
-    mp.spawn(work, args=(str(tmp_path / 'store'),), nprocs=2)
+    run_ranks(work, (str(tmp_path / 'store'),))

@@ -170,6 +170,11 @@ def test_writing_needs_calibrated_whole_bits(tmp_path):
 
 @pytest.mark.parametrize(('path', 'value', 'message'), [
     (('version',), 3, 'version is 3'),
+    (('version',), 1.0, 'version is 1.0'),
+    (('versoin',), 1, "unknown key 'versoin'; did you mean 'version'"),
+    (('layers', 'conv1', 'wieght'), None, "unknown key 'wieght'; did you mean 'weight'"),
+    (('layers', 'conv1', 'weight', 'bit'), 4, "unknown key 'bit'; did you mean 'bits'"),
+    (('layers', 'conv1', 'weight', 'state', 'log_d'), [1.0], "unknown key 'log_d'"),
     (('layers',), [], r'layers is \[\]'),
     (('layers', 'conv1', 'weight', 'bits'), 33, r"layers\['conv1'\]\.weight\.bits is 33"),
     (('layers', 'conv1', 'weight', 'bits'), 4.5, 'bits is 4.5'),

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
+from ranks import NO_CLOCK, run_ranks
 from tiny_geta import dense_checkpoint
 
 from .geta_rank_workers import train
 
+pytestmark = NO_CLOCK
 STAGES = ('projection', 'joint', 'cooldown')
 
 
@@ -21,7 +22,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    mp.spawn(train, (2, port, str(folder)), nprocs=2)
+    run_ranks(train, (2, port, str(folder)))
     for name in ('whole', *STAGES):
         assert (Path(folder) / name / 'compressed' / 'compressed.pth').is_file()
     return [torch.load(folder / f'rank{rank}.pth', weights_only=True) for rank in range(2)]

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from graph_fisher import HOOKS, graph_fisher
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmrazor.registry import MODELS
+from ranks import NO_CLOCK, run_ranks
 from tiny_geta import SHAPE, memoize_analysis
 from tiny_pose import runner, tiny_rtmpose
 
@@ -175,6 +175,7 @@ def test_the_run_ends_with_the_epoch_of_the_last_pruning(tmp_path: Path) -> None
     assert run.epoch == 1 and (tmp_path / 'compressed' / 'compressed.pth').is_file()
 
 
+@NO_CLOCK
 def test_two_ranks_prune_what_one_prunes(tmp_path: Path) -> None:
     """Two gloo processes against one over the same global batch."""
     torch.manual_seed(0)
@@ -183,7 +184,7 @@ def test_two_ranks_prune_what_one_prunes(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    mp.spawn(rank_workers.train, (2, port, str(tmp_path)), nprocs=2)
+    run_ranks(rank_workers.train, (2, port, str(tmp_path)))
     single, one, other = (torch.load(tmp_path / f'{name}.pth', weights_only=True)
                           for name in ('rank0of1', 'rank0of2', 'rank1of2'))
     assert all(torch.equal(value, other['state'][key]) for key, value in one['state'].items())

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from mmrazor.registry import MODELS
+from ranks import NO_CLOCK, run_ranks
 from tiny_pose import group_fisher
 
 from .rank_workers import train
+
+pytestmark = NO_CLOCK
 
 
 @pytest.fixture(scope='module')
@@ -24,7 +26,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
         with socket.socket() as free:
             free.bind(('127.0.0.1', 0))
             port = free.getsockname()[1]
-        mp.spawn(train, (world_size, port, str(folder)), nprocs=world_size)
+        run_ranks(train, (world_size, port, str(folder)), world_size)
     return {path.stem: torch.load(path, weights_only=True) for path in Path(folder).glob('rank*')}
 
 
