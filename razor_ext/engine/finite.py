@@ -136,5 +136,6 @@ class StatisticsGuard:
         now = self._buffers()
         finite = torch.cat([buffer.reshape(-1).float() for buffer in now]).isfinite().all()
         for buffer, before in zip(now, self._before):
-            buffer.copy_(torch.where(finite, buffer, before))
+            # Past autograd, which has saved the buffer for a backward that does not read it.
+            buffer.data.copy_(torch.where(finite, buffer, before))
         self._before = []

@@ -106,7 +106,7 @@ def _rank(rank: int, folder: str) -> None:
     torch.distributed.init_process_group('gloo', f'file://{folder}/meet', rank=rank, world_size=2)
     run = make_run(Path(folder, 'run'))
     if rank == 1:  # one rank alone is asked
-        run.register_hook(SignalHook(4))
+        run.register_hook(SignalHook(2))
     run.register_hook(InterruptHook())
     try:
         run.train()
