@@ -87,8 +87,8 @@ def odd_run(algorithm: str, folder: Path, *hooks: Hook, lr: float = 1e-2, batch_
                               sampler=dict(type='DefaultSampler', shuffle=True),
                               collate_fn=default_collate),
         train_cfg=dict(type='IterBasedTrainLoop', max_iters=STEPS),
-        optim_wrapper=dict(dict(type='OptimWrapper', optimizer=dict(
-            type='SGD', lr=lr, momentum=.9)), **base[f'{prefix}_optim'], **row.optim),
+        optim_wrapper={'type': 'OptimWrapper', **base[f'{prefix}_optim'], **row.optim,
+                       'optimizer': dict(type='SGD', lr=lr, momentum=.9)},
         custom_hooks=[dict(type='EMAHook', update_buffers=True, priority=49)] if ema else [],
         default_hooks=dict(base[f'{prefix}_hooks'], checkpoint=dict(
             type='CheckpointHook', by_epoch=False, interval=10)))))
