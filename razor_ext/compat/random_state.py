@@ -69,6 +69,11 @@ class EpochSeeds:
         return self._inner(indices) if self._inner else [self.dataset[i] for i in indices]
 
 
+def _workers_stay(loader: Any) -> bool:
+    # A loader of another kind (DALI's) has no such workers.
+    return getattr(loader, 'num_workers', 0) > 0 and getattr(loader, 'persistent_workers', False)
+
+
 def seed_workers(loader: DataLoader, seed: int, rank: int, epoch: int) -> None:
     """Seed the workers of a loader for an epoch, where they outlive epochs.
 
@@ -78,7 +83,7 @@ def seed_workers(loader: DataLoader, seed: int, rank: int, epoch: int) -> None:
         rank: of the process.
         epoch: number of the epoch to come, from 0.
     """
-    if not loader.num_workers or not loader.persistent_workers:
+    if not _workers_stay(loader) or not hasattr(loader.dataset, '__dict__'):
         return  # there are none, or they are made and seeded in each epoch
     seeds = getattr(loader.dataset, '__getitems__', None)
     if not isinstance(seeds, EpochSeeds):
@@ -93,7 +98,7 @@ def start_loader(loader: DataLoader) -> Any:
     Where it outlives epochs, it is made without a draw from torch's generator: in a resumed run it
     is made in another epoch than in one that was not.
     """
-    if not loader.num_workers or not loader.persistent_workers:
+    if not _workers_stay(loader):
         return iter(loader)
     state = torch.get_rng_state()
     iterator = iter(loader)

@@ -11,7 +11,7 @@ from tests.families.site import install_toy
 from .kills import POINTS, Kill, Stage, prepare
 
 #: Renames of a run: config, then a checkpoint and its name at every second step, then the folder.
-WRITES = (2, 3, 7, 12, 23)
+WRITES = (2, 3, 12, 23)
 
 
 @pytest.fixture(scope='module', autouse=True)
