@@ -62,7 +62,7 @@ class PlainDType:
             raise ArrayPickleError(f'the type {self.dtype} has the state {state!r:.80}, which is '
                                    'not its own')
         if order in ('<', '>'):
-            self.dtype = self.dtype.newbyteorder(order)
+            self.dtype = self.dtype.newbyteorder('>' if order == '>' else '<')
 
 
 class PlainArray:
@@ -169,13 +169,15 @@ class BoundedReader:
 
 
 # The unpickler in C allocates whatever a length or a memo index says; this one does not.
-class ArrayUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
+class ArrayUnpickler(pickle._Unpickler):
     """Builds the stand-ins of a pickle.
 
     Args:
         file: a binary file, at the start of a pickle.
         other: stands for what is no array, by its full name; None refuses it.
     """
+
+    dispatch = dict(pickle._Unpickler.dispatch)
 
     def __init__(self, file: IO[bytes], other: Callable[[str], Any] | None = None) -> None:
         super().__init__(BoundedReader(file), encoding='utf-8', errors='replace')
@@ -193,6 +195,12 @@ class ArrayUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
     def persistent_load(self, key: Any) -> Any:
         """Return what stands for the storage of a tensor."""
         return _Anything()
+
+    def _load_bytearray(self) -> None:
+        """Read the bytes before there is memory for them; Python's own fills it first."""
+        self.append(bytearray(self.read(int.from_bytes(self.read(8), 'little'))))
+
+    dispatch[pickle.BYTEARRAY8[0]] = _load_bytearray
 
 
 def _no_bytes(*arguments: Any) -> Any:
