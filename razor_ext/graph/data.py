@@ -100,6 +100,15 @@ class GraphData:
                 self.total_params - self._params(less)))
         self.roots = [block.roots for block in blocks]
         self._index = {unit.name: i for i, unit in enumerate(self.units)}
+        top = max((int(roots.max()) for roots in self.roots), default=-1)
+        self._unit_of = np.full(top + 2, -1)  # the last entry stands for all ids beyond
+        for i, roots in enumerate(self.roots):
+            self._unit_of[roots] = i
+
+    def units_in(self, elements: np.ndarray) -> set[str]:
+        """Return the names of the units that have a channel among canonical ids."""
+        found = np.unique(self._unit_of[np.minimum(elements, len(self._unit_of) - 1)])
+        return {self.units[i].name for i in found if i >= 0}
 
     def _members(self, block: Block, outputs: bool) -> tuple[UnitMember, ...]:
         members = []

@@ -107,8 +107,9 @@ class Prover:
                                      for name, mask in sorted(keep.items())))
         if choice in self._followed:
             return None
-        sliced = slice_tensors(self.model, removed_positions(self.graph.units, keep), share=True)
-        found = first_mismatch(self.graph, keep, sliced, self.args, self.kwargs)
+        graph = self.graph
+        sliced = slice_tensors(graph.model, removed_positions(graph.units, keep), share=True)
+        found = first_mismatch(graph, keep, sliced, graph.args, graph.kwargs)
         if found is None:
             self._followed.add(choice)
         return found

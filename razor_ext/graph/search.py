@@ -1,8 +1,9 @@
 """Choose what views keep so that the real module follows, and drop the units that fail."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Callable, TypeVar
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Callable, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ import torch
 from .choices import telling_choices
 from .data import GraphData
 from .flow import FREEZE
-from .predict import Mismatch
+from .predict import Mismatch, units_alike
 from .proof import Prover
 from .units import ChannelUnit
 
@@ -28,24 +29,62 @@ def verified(graph: Graph, build: Callable[[Policy], Graph]) -> Graph:
     Returns:
         The graph of the best policy, without the units that the real module does not follow.
     """
-    policy: dict[tuple[int, ...], int] = {}
     prover = Prover(graph.model, graph)
-    failed = unfollowed(prover, graph.units)
-    for signature, candidates in graph.splits.items():
-        if not _stuck(graph, signature, failed):
-            continue
-        for choice in (*candidates[1:], FREEZE):
-            trial_policy = {**policy, signature: choice}
-            prover.graph = trial = build(trial_policy)
-            if _worth(trial, {}) <= _worth(graph, failed):
-                continue
-            trial_failed = unfollowed(prover, trial.units)
-            if _worth(trial, trial_failed) > _worth(graph, failed):
-                graph, failed, policy = trial, trial_failed, trial_policy
+    search = _Search(graph, build, prover)
+    tried: dict[tuple, int] = {}  # signature -> number of its candidate
+    while True:
+        chosen = {}
+        for signature in search.stuck(search.graph.splits):
+            candidates = (*search.graph.splits[signature], FREEZE)
+            number = tried[signature] = tried.get(signature, 0) + 1
+            if number < len(candidates):
+                chosen[signature] = candidates[number]
+        if not chosen:
+            break
+        search.attempt(chosen)
+    graph, failed = search.graph, search.failed
     graph.drop(failed)
     prover.graph = graph
     graph.drop(unproved(prover, graph.units))
     return graph
+
+
+class _Search(Generic[Graph]):
+    """The best policy so far, its graph, and the units of it that the module does not follow."""
+
+    def __init__(self, graph: Graph, build: Callable[[Policy], Graph], prover: Prover) -> None:
+        self.graph, self.policy = graph, dict[tuple, int]()
+        self.failed = unfollowed(prover, graph.units)
+        self._build, self._prover = build, prover
+
+    def stuck(self, signatures: Iterable[tuple]) -> list[tuple]:
+        """Return the splits whose channels the module does not follow."""
+        return [signature for signature in signatures
+                if _stuck(self.graph, signature, self.failed)]
+
+    def attempt(self, chosen: Policy) -> None:
+        """Try another axis for several splits at once, and take those that come free by it.
+
+        Args:
+            chosen: Signature of a split -> the axis that is tried, or `FREEZE`.
+        """
+        policy = {**self.policy, **chosen}
+        graph = self._prover.graph = self._build(policy)
+        worth, failed = _worth(self.graph, self.failed), dict[str, str]()
+        freed, better = list(chosen), _worth(graph, failed) > worth
+        for quick in (True, False):  # most attempts fail at once
+            if better and len(freed) == len(chosen):
+                failed = unfollowed(self._prover, graph.units, quick)
+                freed = [signature for signature in chosen
+                         if not _stuck(graph, signature, failed)]
+                better = _worth(graph, failed) > worth
+        if 0 < len(freed) < len(chosen):
+            self.attempt({signature: chosen[signature] for signature in freed})
+        elif better:
+            self.graph, self.policy, self.failed = graph, policy, failed
+        elif len(freed) > 1:
+            for signature in freed:
+                self.attempt({signature: chosen[signature]})
 
 
 def _stuck(graph: GraphData, signature: tuple[int, ...], failed: Mapping[str, str]) -> bool:
@@ -54,8 +93,7 @@ def _stuck(graph: GraphData, signature: tuple[int, ...], failed: Mapping[str, st
     if not axes:
         return True
     found = np.unique(np.concatenate([graph.flow.ids.elements(axis) for axis in axes]))
-    return any(np.isin(roots, found).any()
-               for unit, roots in zip(graph.units, graph.roots) if unit.name in failed)
+    return not graph.units_in(found).isdisjoint(failed)
 
 
 def _worth(graph: GraphData, failed: Mapping[str, str]) -> tuple[int, int]:
@@ -65,18 +103,24 @@ def _worth(graph: GraphData, failed: Mapping[str, str]) -> tuple[int, int]:
             sum(unit.num_channels for unit in good))
 
 
-def unfollowed(prover: Prover, units: Sequence[ChannelUnit]) -> dict[str, str]:
+def unfollowed(prover: Prover, units: Sequence[ChannelUnit], quick: bool = False
+               ) -> dict[str, str]:
     """Find the units whose sizes the real module does not follow, from traces alone.
 
     The units in the first dimension that is not as predicted are dropped, until the rest holds.
+
+    Args:
+        prover: It slices and traces the module.
+        units: The units in question.
+        quick: Find most of them, by one choice of channels.
 
     Returns:
         Unit name -> reason.
     """
     failed: dict[str, str] = {}
-    for keep in telling_choices(units):
+    for keep in telling_choices(units)[:1 if quick else None]:
         names = [name for name in keep if name not in failed]
-        failed.update(_failing(prover.mismatch, names, keep))
+        failed.update(_failing(prover.mismatch, names, keep, prover.graph, quick))
     return failed
 
 
@@ -93,25 +137,58 @@ def unproved(prover: Prover, units: Sequence[ChannelUnit]) -> dict[str, str]:
               for unit in idle}
     for keep in telling_choices(units):
         names = [name for name in keep if name not in failed]
-        failed.update(_failing(prover.failure, names, keep))
+        failed.update(_failing(prover.failure, names, keep, prover.graph))
     return failed
 
 
-def _failing(check: Callable[[Mapping[str, torch.Tensor]], Mismatch | None],
-             names: Sequence[str], keep: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, str]]:
-    """Yield units, with reasons, until the check holds for the rest.
+#: So often an operator of one source line fails before the other units that pass it are doubted.
+STRIKES = 2
+#: So many of those may fail before the rest of them is tried by halves.
+DOUBTS = 4
 
-    Where the check does not name units, the first that breaks it is found by bisection.
+
+def _failing(check: Callable[[Mapping[str, torch.Tensor]], Mismatch | None],
+             names: Sequence[str], keep: Mapping[str, torch.Tensor], graph: GraphData,
+             quick: bool = False) -> dict[str, str]:
+    """Return the units that fail, with reasons, so that the check holds for the rest.
+
+    Where the check does not name units, the first that breaks it is found by bisection. A line
+    of code that failed twice fails in most modules that run it, so that the other units which
+    pass it are set aside together. Those with which the check does not hold after `DOUBTS` more
+    failures, not even with one half of them, are refused with the rest of the line: a few traces
+    for each line, however many modules run it. If it has to be quick all of them are.
     """
 
     def failure(chosen: Sequence[str]) -> Mismatch | None:
         return check({name: keep[name] for name in chosen})
 
-    rest = list(names)
-    while rest:
-        mismatch = failure(rest)
+    def acquitted(doubted: Sequence[str]) -> list[str]:
+        """Return those with which the check holds: all but a few, else one half of the others."""
+        left = list(doubted)
+        for _ in range(DOUBTS):
+            mismatch = failure([*rest, *left])
+            if mismatch is None:
+                return left
+            if mismatch.units.isdisjoint(left):
+                return []
+            left = [name for name in left if name not in mismatch.units]
+        middle = len(left) // 2
+        return next((half for half in (left[:middle], left[middle:])
+                     if half and failure([*rest, *half]) is None), [])
+
+    rest, failed = list(names), dict[str, str]()
+    strikes: Counter[tuple[str, str]] = Counter()
+    aside: dict[tuple[str, str], dict[str, str]] = {}
+    while True:
+        mismatch = failure(rest) if rest else None
         if mismatch is None:
-            return
+            if not aside:
+                return failed
+            _, doubted = aside.popitem()
+            good = [] if quick else acquitted(list(doubted))
+            rest += good
+            failed.update((name, text) for name, text in doubted.items() if name not in good)
+            continue
         blamed = [name for name in rest if name in mismatch.units]
         if not blamed:
             low, high = 0, len(rest)  # rest[:low] holds, rest[:high] fails
@@ -125,4 +202,10 @@ def _failing(check: Callable[[Mapping[str, torch.Tensor]], Mismatch | None],
             blamed = [rest[low]]
         for name in blamed:
             rest.remove(name)
-            yield name, mismatch.text
+            failed[name] = mismatch.text
+        if mismatch.place is not None:
+            strikes[mismatch.place] += 1
+            if strikes[mismatch.place] == STRIKES:
+                alike = units_alike(graph, mismatch, rest)
+                aside[mismatch.place] = dict.fromkeys(alike, mismatch.text)
+                rest = [name for name in rest if name not in aside[mismatch.place]]

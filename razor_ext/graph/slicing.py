@@ -122,13 +122,15 @@ def slice_tensors(model: nn.Module, removed: Positions, share: bool = False) -> 
 
 
 def _fix(model: nn.Module, kept: Positions, sizes: Mapping[str, tuple[int, ...]]) -> None:
-    touched = {name for name, _ in kept}
+    touched = {''} if kept else set()  # modules below which something was sliced
+    for name, _ in kept:
+        parts = name.split('.')[:-1]
+        touched.update('.'.join(parts[:end]) for end in range(1, len(parts) + 1))
     for path, module in reversed(list(model.named_modules())):
-        prefix = f'{path}.' if path else ''
-        if any(name.startswith(prefix) for name in touched):
+        if path in touched:
             fixer = find_fixer(module)
             if fixer is not None:
-                fixer(module, Kept(kept, sizes, prefix))
+                fixer(module, Kept(kept, sizes, f'{path}.' if path else ''))
 
 
 def slice_units(model: nn.Module, units: Sequence[ChannelUnit], keep: Mapping[str, Any]
