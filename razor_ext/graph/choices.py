@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
+from .evidence import LEAST, MOST
 from .units import ChannelUnit
 
 
@@ -42,10 +43,13 @@ def telling_choices(units: Sequence[ChannelUnit]) -> list[dict[str, torch.Tensor
 
     Units lose different shares, so that counts which happen to be equal are not taken for equal
     ones: those that come close in the first choice are far apart in the second, which steps by the
-    golden ratio. The third leaves every other unit whole.
+    golden ratio. The third removes what the second keeps, so that every channel is removed once.
+    The fourth leaves every other unit whole.
     """
     count = len(units)
     even = [(i + 0.5) / count for i in range(count)]
-    golden = [(0.3 + 0.618033988749895 * i) % 1 for i in range(count)]
-    return [choose(units, even, seed=0, where='first'), choose(units, golden, seed=1),
+    golden = [LEAST + (MOST - LEAST) * ((0.3 + 0.618033988749895 * i) % 1) for i in range(count)]
+    random = choose(units, golden, seed=1)
+    return [choose(units, even, seed=0, where='first'), random,
+            {name: ~mask for name, mask in random.items()},
             choose(units, [0.5 * (i % 2) for i in range(count)], seed=2, where='last')]

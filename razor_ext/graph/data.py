@@ -12,6 +12,7 @@ from torch import nn
 
 from .accounting import Polynomial, activations, polynomials
 from .blocks import Block, collect
+from .evidence import Evidence
 from .flow import Flow
 from .naming import name_blocks
 from .norms import shares
@@ -60,6 +61,7 @@ class GraphData:
         units: Prunable units in execution order.
         frozen: Dimensions that are not prunable, with operator and reason.
         refused: Unit name -> why the real module does not follow its graph; these are frozen.
+        evidence: What the proof of the units rests on, None if they were not verified.
         total_macs: Multiply-accumulates of the traced input (convolutions, matrix products and
             fused attention).
         total_params: Number of parameters.
@@ -75,6 +77,7 @@ class GraphData:
         self.program = program
         self.flow = flow
         self.refused: dict[str, str] = {}
+        self.evidence: Evidence | None = None
         self.splits = dict(frozen.sites)
         self._frozen = frozen
         self._own = {*shares(model), *orders(model)}  # of the traced copy alone

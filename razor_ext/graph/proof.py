@@ -40,11 +40,33 @@ class Prover:
 
     def __init__(self, model: nn.Module, graph: GraphData, seed: int = 0) -> None:
         self.graph = graph
-        self.model = scrambled(model, seed)
-        self.state = {name: tensor.detach() for name, tensor in leaf_tensors(self.model).items()}
-        device = next((tensor.device for tensor in self.state.values()), None)
-        self.args, self.kwargs = double_inputs(graph, device)
+        self._plain, self._seed = model, seed
         self._followed: set[tuple[Any, ...]] = set()
+        self.error, self.compared = 0.0, 0
+
+    @functools.cached_property
+    def model(self) -> nn.Module:
+        """The model with random weights."""
+        return scrambled(self._plain, self._seed)
+
+    @functools.cached_property
+    def state(self) -> dict[str, torch.Tensor]:
+        """Its parameters and buffers."""
+        return {name: tensor.detach() for name, tensor in leaf_tensors(self.model).items()}
+
+    @functools.cached_property
+    def _inputs(self) -> tuple[tuple, dict[str, Any]]:
+        device = next((tensor.device for tensor in self.state.values()), None)
+        return double_inputs(self.graph, device)
+
+    @property
+    def units(self) -> list[ChannelUnit]:
+        """The units of the model."""
+        return self.graph.units
+
+    def other(self, seed: int) -> Prover:
+        """Return a prover of the same model with other weights."""
+        return Prover(self._plain, self.graph, seed)
 
     @functools.cached_property
     def base(self) -> list[torch.Tensor]:
@@ -54,12 +76,13 @@ class Prover:
 
     def _call(self, model: nn.Module, state: Mapping[str, torch.Tensor] | None = None) -> Any:
         model = structure_copy(model)  # a forward pass may write to its module
+        args, kwargs = self._inputs
         with untouched_rng():
             torch.manual_seed(0)
             if state is None:
-                return model(*self.args, **self.kwargs)
+                return model(*args, **kwargs)
             state = {name: tensor.clone() for name, tensor in state.items()}
-            return call_with(model, state, self.args, self.kwargs)
+            return call_with(model, state, args, kwargs)
 
     def compare(self, keep: Mapping[str, torch.Tensor]) -> tuple[float, list[torch.Tensor]]:
         """Mask and slice the same channels.
@@ -68,7 +91,7 @@ class Prover:
             Largest difference of the two outputs, relative to the largest output, and the masked
             outputs.
         """
-        removed = removed_positions(self.graph.units, keep)
+        removed = removed_positions(self.units, keep)
         expected = self.masked(removed)
         unsliced = list(expected)
         with torch.no_grad():
@@ -117,13 +140,16 @@ class Prover:
     def failure(self, keep: Mapping[str, torch.Tensor]) -> Mismatch | None:
         """Return why the sliced module is not the masked one, or None if it is."""
         found = self.mismatch(keep)
-        if found is not None:
-            return found
+        return self.difference(keep) if found is None else found
+
+    def difference(self, keep: Mapping[str, torch.Tensor]) -> Mismatch | None:
+        """Return how the outputs of the masked and the sliced module differ, None if they agree."""
         try:
             error, _ = self.compare(keep)
         except Exception as exception:  # any error of the sliced module is a failed proof
             return Mismatch(describe(exception), frozenset())
         if error <= TOLERANCE:
+            self.error, self.compared = max(error, self.error), self.compared + 1
             return None
         return Mismatch(f'sliced and masked outputs differ by {error:.2g}', frozenset())
 
@@ -133,7 +159,7 @@ class Prover:
             return self._without_effect(units)
         except RuntimeError:  # not differentiable, for example because of in-place writes
             return [unit for unit in units if not self.moved(self.masked(removed_positions(
-                self.graph.units, {unit.name: torch.zeros(unit.num_channels, dtype=torch.bool)})))]
+                self.units, {unit.name: torch.zeros(unit.num_channels, dtype=torch.bool)})))]
 
     def _without_effect(self, units: Sequence[ChannelUnit]) -> list[ChannelUnit]:
         trainable = {name for name, tensor in self.model.named_parameters()
@@ -165,7 +191,30 @@ class Prover:
     def _functional(self, parameters: Mapping[str, torch.Tensor]) -> Any:
         with untouched_rng():
             torch.manual_seed(0)
-            return call_with(structure_copy(self.model), parameters, self.args, self.kwargs)
+            return call_with(structure_copy(self.model), parameters, *self._inputs)
+
+
+class SlimProver(Prover):
+    """Compares masked and sliced versions of a slim copy.
+
+    Args:
+        model: The copy.
+        graph: The graph of the whole model, whose inputs it takes.
+        units: The units of the copy.
+        seed: Seed of the random weights.
+    """
+
+    def __init__(self, model: nn.Module, graph: GraphData, units: list[ChannelUnit], seed: int = 0
+                 ) -> None:
+        super().__init__(model, graph, seed)
+        self._own = units
+
+    @property
+    def units(self) -> list[ChannelUnit]:
+        return self._own
+
+    def other(self, seed: int) -> SlimProver:
+        return SlimProver(self._plain, self.graph, self._own, seed)
 
 
 def describe(exception: Exception) -> str:

@@ -7,12 +7,15 @@ from typing import Callable, Generic, TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from .choices import telling_choices
 from .data import GraphData
+from .evidence import Evidence
 from .flow import FREEZE
+from .parts import PARTS, halves, part_of, slim
 from .predict import Mismatch, units_alike
-from .proof import Prover
+from .proof import Prover, SlimProver
 from .units import ChannelUnit
 
 Policy = Mapping[tuple, int]  # split signature -> axis
@@ -124,21 +127,67 @@ def unfollowed(prover: Prover, units: Sequence[ChannelUnit], quick: bool = False
     return failed
 
 
+#: What is proved on the whole model only: multiply-accumulates and parameters at most.
+WHOLE = (4e9, 1e8)
+#: What is compared once on the whole model, and else on slim copies.
+ONCE = (25e9, 1e8)
+
+
 def unproved(prover: Prover, units: Sequence[ChannelUnit]) -> dict[str, str]:
     """Find the units for which masked and sliced outputs differ, or that no output depends on.
+
+    A large model is compared once, a very large one never; both are proved on slim copies that
+    together have every channel. The graph gets the evidence.
+
+    Args:
+        prover: Of the whole model and its graph.
+        units: The units of that graph.
 
     Returns:
         Unit name -> reason.
     """
+    graph = prover.graph
+    size = graph.total_macs, graph.total_params
+    whole, once = (all(a <= b for a, b in zip(size, limit)) for limit in (WHOLE, ONCE))
+    failed: dict[str, str] = {}
+    if whole:
+        failed.update(_idle(prover, units))
+        for keep in telling_choices(units):
+            names = [name for name in keep if name not in failed]
+            failed.update(_failing(prover.failure, names, keep, graph))
+        graph.evidence = Evidence(prover.compared, 0, prover.error)
+        return failed
+    error = 0.0
+    for number in range(PARTS):
+        keep = part_of(units, number)
+        names = [name for name in keep if name not in failed]
+        check = prover.failure if once and number == 0 else prover.mismatch
+        failed.update(_failing(check, names, keep, graph))
+        left = [unit for unit in units if unit.name not in failed]
+        copy = SlimProver(*_slim(graph, left, keep))
+        if number == 0:
+            failed.update(_idle(copy, copy.units))
+        for half in halves(copy.units, number):
+            names = [name for name in half if name not in failed]
+            failed.update(_failing(copy.difference, names, half, graph))
+        error = max(error, copy.error)
+    graph.evidence = Evidence(prover.compared, PARTS, max(error, prover.error))
+    return failed
+
+
+def _slim(graph: GraphData, units: Sequence[ChannelUnit], keep: Mapping[str, torch.Tensor]
+          ) -> tuple[nn.Module, GraphData, list[ChannelUnit]]:
+    shapes = [graph.program.shapes[number] for number in graph.program.outputs]
+    model, small = slim(graph.model, units, keep, shapes)
+    return model, graph, small
+
+
+def _idle(prover: Prover, units: Sequence[ChannelUnit]) -> dict[str, str]:
     idle = prover.idle(units)
     if idle:  # other weights may wake them
-        idle = Prover(prover.graph.model, prover.graph, seed=1).idle(idle)
-    failed = {unit.name: 'masking it changes no output, so nothing can be proved of it'
-              for unit in idle}
-    for keep in telling_choices(units):
-        names = [name for name in keep if name not in failed]
-        failed.update(_failing(prover.failure, names, keep, prover.graph))
-    return failed
+        idle = prover.other(seed=1).idle(idle)
+    return {unit.name: 'masking it changes no output, so nothing can be proved of it'
+            for unit in idle}
 
 
 #: So often an operator of one source line fails before the other units that pass it are doubted.
