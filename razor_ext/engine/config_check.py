@@ -44,7 +44,7 @@ def runner_keys() -> set[str]:
 def _installed(path: Path) -> bool:
     """Whether a config file belongs to an installed package rather than to the user."""
     roots = {*site.getsitepackages(), sysconfig.get_paths()['purelib']}
-    return any(path.is_relative_to(root) for root in roots)
+    return any(path.is_relative_to(Path(root).resolve()) for root in roots)
 
 
 def _names(path: Path) -> tuple[set[str], set[str]]:

@@ -145,15 +145,24 @@ def measure(config: str) -> dict[str, Any]:
 
 
 def why(graph: Any) -> list[str]:
-    """Return what keeps most parameters of a model from being prunable, the commonest first."""
-    reasons: Counter[str] = Counter()
+    """Return what keeps parameters from being prunable, with their share, the most first."""
+    sizes = {name: tensor.numel() for name, tensor in graph.model.named_parameters()}
+    reached = {member.name for unit in graph.units for member in unit.members}
+    frozen: dict[str, list[str]] = {}
     for entry in graph.frozen:
-        if entry.operator and entry.share > 0.5 and 'not of channels' not in entry.reason:
-            reasons[f'{entry.operator}: {entry.reason.replace(entry.operator + " ", "")}'] += 1
-    for reason in graph.refused.values():
-        text = re.split(r' \(|;|: expected| at /', reason)[0]
-        reasons[f'refused: {text}'] += 1
-    return [f'{reason} ({count})' for reason, count in reasons.most_common(4)]
+        reason = entry.reason.replace(f'{entry.operator} ', '')
+        frozen.setdefault(entry.parameter, []).append(
+            f'{entry.operator}: {reason}' if entry.operator else reason)
+    refused = Counter(re.split(r' \(|;|: expected| at /', reason)[0]
+                      for reason in graph.refused.values()).most_common(1)
+    reasons: Counter[str] = Counter()
+    for name in sizes.keys() - reached:
+        found = frozen.get(name) or [f'refused: {text}' for text, _ in refused]
+        for reason in found:
+            reasons[reason] += sizes[name] / len(found)
+    total = sum(sizes.values())
+    return [f'{reason} ({100 * size / total:.1f} %)' for reason, size in reasons.most_common(4)
+            if size >= 0.001 * total]
 
 
 def one(config: str, file: str) -> None:
@@ -174,7 +183,7 @@ def families(packages: list[str], match: str, every: bool) -> Iterator[tuple[str
     from mmengine.config import Config
     for package in packages:
         found: dict[str, str] = {}
-        for name in config_names(package, PACKAGES[package]):
+        for name in config_names(package, PACKAGES[package], match if every else ''):
             try:
                 model = Config.fromfile(root_of(package) / name).get('model')
             except Exception as error:  # of a config of the zoo
