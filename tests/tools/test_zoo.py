@@ -44,10 +44,9 @@ def test_families_and_reasons(monkeypatch):
         zoo.config_names('mmpose', match='no such config')
 
 
-@pytest.mark.parametrize('config', ['simcc_res50_8xb64-210e_coco-256x192', CONFIG])
-def test_prune_and_finetune_configs_build_on_the_zoo(config):
-    printed = run(sys.executable, 'tools/analysis/zoo_configs.py', '--match', config)
-    assert '1 of 1 configs of mmpose build' in printed
+def test_prune_and_finetune_configs_build_on_the_zoo():
+    printed = run(sys.executable, 'tools/analysis/zoo_configs.py', '--match', 'simcc_res50')
+    assert '3 of 3 configs of mmpose build' in printed
 
 
 @pytest.mark.slow
