@@ -110,7 +110,7 @@ def build_optimizer(model: nn.Module, cfg: Config) -> None:
 
 @contextlib.contextmanager
 def unformatted() -> Iterator[None]:
-    """Dump configs as they are: laying them out nicely takes nine tenths of the time of a run."""
+    """Dump configs as they are: laying them out takes half of the time, .24 of .52 s a config."""
     plain = config_module.FormatCode
     config_module.FormatCode = lambda text, **style: (text, False)
     try:
