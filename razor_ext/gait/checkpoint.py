@@ -12,16 +12,8 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from .models import (
-    GaitGLBackbone,
-    GaitPlainCNN,
-    GaitRecognizer,
-    GaitResNet,
-    PartBNHead,
-    PartBNNeckHead,
-)
-
-_GAITGL_STAGES = ('GLConvA0', 'GLConvA1', 'GLConvB2')
+from .convert import NAME_MAPS
+from .models import GaitRecognizer
 
 
 class CheckpointError(ValueError):
@@ -34,50 +26,19 @@ def official_names(model: GaitRecognizer) -> dict[str, str]:
     Raises:
         CheckpointError: If the model is none that OpenGait has.
     """
+    kind = type(model.backbone)
+    name_of = next((NAME_MAPS[base] for base in kind.__mro__ if base in NAME_MAPS), None)
+    if name_of is None:
+        raise CheckpointError(f'OpenGait has no model with the backbone {kind.__name__}: those it '
+                              f'has are {sorted(k.__name__ for k in NAME_MAPS)}')
     names = {}
     for key in model.state_dict():
-        part, _, rest = key.partition('.')
-        name = {'backbone': _backbone_name, 'pooling': _pooling_name, 'head': _head_name}[part](
-            model, rest)
+        name = name_of(model, key)
         if name is None:
             raise CheckpointError(f'{key} of this model has no counterpart in an official '
                                   'checkpoint')
         names[key] = name
     return names
-
-
-def _backbone_name(model: GaitRecognizer, key: str) -> str | None:
-    backbone = model.backbone
-    if isinstance(backbone, GaitResNet):
-        key = 'conv1.conv.weight' if key == 'conv1.weight' else key
-        return f'Backbone.forward_block.{key}'
-    if isinstance(backbone, GaitPlainCNN):
-        return f'Backbone.forward_block.{key.removesuffix("weight")}conv.weight'
-    if isinstance(backbone, GaitGLBackbone) and backbone.num_stages == len(_GAITGL_STAGES):
-        module, index, *rest = key.split('.')
-        if module in ('stem', 'lta'):
-            return f'{"conv3d" if module == "stem" else "LTA"}.{index}.conv3d.weight'
-        stage = int(module.removeprefix('stage'))
-        position = f'.{index}' if len(getattr(backbone, module)) > 1 else ''
-        branch = rest[0].removesuffix('_conv')
-        return f'{_GAITGL_STAGES[stage]}{position}.{branch}_conv3d.conv3d.weight'
-    return None
-
-
-def _pooling_name(model: GaitRecognizer, key: str) -> str | None:
-    return 'HPP.p' if key == 'p' else None
-
-
-def _head_name(model: GaitRecognizer, key: str) -> str | None:
-    separate = isinstance(model.backbone, GaitGLBackbone)
-    if key == 'fc.weight':
-        return 'Head0.fc_bin' if separate else 'FCs.fc_bin'
-    module, _, entry = key.partition('.')
-    if isinstance(model.head, PartBNNeckHead):
-        return 'BNNecks.fc_bin' if module == 'classifier' else f'BNNecks.bn1d.{entry}'
-    if isinstance(model.head, PartBNHead) and separate:
-        return 'Head1.fc_bin' if module == 'classifier' else f'Bn.{entry}'
-    return None
 
 
 def from_official(model: GaitRecognizer, official: Mapping[str, Tensor]) -> dict[str, Tensor]:

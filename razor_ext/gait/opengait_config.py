@@ -4,6 +4,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .convert import ModelContext, Section, SettingError
+from .convert.registry import build_model
+
 DATASETS = {'CASIA-B': ('casiab', 'CASIABDataset'), 'OUMVLP': ('oumvlp', 'OUMVLPDataset'),
             'Gait3D': ('gait3d', 'Gait3DDataset'), 'GREW': ('grew', 'GREWDataset')}
 
@@ -12,10 +15,6 @@ _IGNORED = {'num_workers', 'remove_no_gallery', 'test_dataset_name', 'cache', 'r
             'restore_hint', 'save_name', 'eval_func', 'log_iter', 'with_test', 'log_prefix',
             'log_accuracy', 'batch_shuffle', 'type', 'optimizer_reset', 'scheduler_reset',
             'enable_float16'}
-
-
-class SettingError(ValueError):
-    """A setting of an OpenGait YAML file that has no counterpart here."""
 
 
 class _Section:
@@ -68,8 +67,8 @@ def convert(settings: Mapping[str, Any]) -> tuple[str, dict]:
     trainer, evaluator = top.section('trainer_cfg'), top.section('evaluator_cfg')
     train, size = _train_sampling(trainer.section('sampler'))
     config = {
-        'model': {**_model(top.section('model_cfg'), dataset, top('loss_cfg')),
-                  'type': 'GaitRecognizer'},
+        'model': build_model(Section(top('model_cfg'), 'settings.model_cfg'),
+                             ModelContext(dataset, _losses(top('loss_cfg')))),
         'train_dataloader': {
             'batch_size': size[0] * size[1], 'batch_sampler': {'subjects': size[0]},
             'dataset': {**common, 'pipeline': _pipeline(train, trainer('transform'))}},
@@ -152,88 +151,19 @@ def _losses(entries: list[Mapping]) -> dict:
         section = _Section(entry, 'loss_cfg')
         name, weight = section('type'), section('loss_term_weight', 1.0)
         if name == 'TripletLoss':
-            losses['loss_triplet'] = {'type': 'PartTripletLoss', 'margin': section('margin'),
-                                      'loss_weight': weight}
+            losses[section('log_prefix')] = {
+                'type': 'PartTripletLoss', 'margin': section('margin'), 'loss_weight': weight}
         elif name == 'CrossEntropyLoss':
             smoothing = section('eps', 0.1) if section('label_smooth', True) else 0.
             section.read.add('eps')
-            losses['loss_cls'] = {'type': 'PartCrossEntropyLoss', 'scale': section('scale', 16),
-                                  'label_smoothing': smoothing, 'loss_weight': weight}
+            losses[section('log_prefix')] = {
+                'type': 'PartCrossEntropyLoss', 'scale': section('scale', 16),
+                'label_smoothing': smoothing, 'loss_weight': weight}
         else:
             raise SettingError(f'loss_cfg type {name!r} is neither TripletLoss nor '
                                'CrossEntropyLoss')
         section.done()
     return losses
-
-
-def _model(model: _Section, dataset: str, losses: list[Mapping]) -> dict:
-    builders = {'Baseline': _baseline, 'GaitGL': _gaitgl}
-    name = model('model')
-    if name not in builders:
-        raise SettingError(f'model_cfg.model {name!r} is none of {sorted(builders)}')
-    config = builders[name](model, dataset)
-    config['head'].update(_losses(losses))
-    model.done()
-    return config
-
-
-def _baseline(model: _Section, dataset: str) -> dict:
-    backbone = model.section('backbone_cfg')
-    kind = backbone('type')
-    if kind == 'Plain':
-        layers = backbone('layers_cfg')
-        channels = [int(v.split('-')[1]) for v in layers if v.startswith('BC-')]
-        if layers != [x for i, c in enumerate(channels[::2])
-                      for x in (['M'] if i else []) + [f'BC-{c}'] * 2]:
-            raise SettingError(f'backbone_cfg.layers_cfg {layers} is not BC pairs with M between')
-        ours = {'type': 'GaitPlainCNN', 'in_channels': backbone('in_channels', 1),
-                'channels': channels[::2]}
-    elif kind == 'ResNet9':
-        if backbone('block', 'BasicBlock') != 'BasicBlock' or backbone('maxpool', False):
-            raise SettingError('backbone_cfg: only BasicBlock without maxpool has a counterpart')
-        ours = {'type': 'GaitResNet', 'in_channels': backbone('in_channel', 1),
-                'channels': backbone('channels'), 'blocks': backbone('layers'),
-                'strides': backbone('strides')}
-    else:
-        raise SettingError(f'backbone_cfg.type {kind!r} is neither Plain nor ResNet9')
-    backbone.done()
-    fc, necks = model.section('SeparateFCs'), model.section('SeparateBNNecks')
-    if fc('parts_num') != necks('parts_num') or fc('out_channels') != necks('in_channels'):
-        raise SettingError('SeparateFCs and SeparateBNNecks do not fit each other')
-    head = {'type': 'PartBNNeckHead', 'in_channels': fc('in_channels'),
-            'embed_channels': fc('out_channels'), 'num_parts': fc('parts_num'),
-            'num_classes': necks('class_num')}
-    fc.done()
-    necks.done()
-    return {'backbone': ours, 'head': head,
-            'pooling': {'type': 'HorizontalPyramidPooling', 'bins': model('bin_num')}}
-
-
-def _gaitgl(model: _Section, dataset: str) -> dict:
-    channels = list(model('channels'))
-    large = dataset in ('OUMVLP', 'GREW')
-    if len(channels) != (4 if large else 3):
-        raise SettingError(f'model_cfg.channels {channels} is not what GaitGL has on {dataset}')
-    first, *rest = channels
-    if large:
-        backbone = {'stem': [first] * 2, 'stages': [[c, c] for c in rest], 'num_strips': 2}
-    else:
-        backbone = {'stem': [first], 'stages': [[rest[0]], [rest[1]], [rest[1]]], 'num_strips': 8}
-    necks = 'SeparateBNNecks' in model.content
-    if necks:
-        section = model.section('SeparateBNNecks')
-        classes = section('class_num')
-        section.read.update(('in_channels', 'parts_num'))
-        section.done()
-        model('class_num', None)
-    else:
-        classes = model('class_num')
-    return {'data_preprocessor': {'type': 'GaitDataPreprocessor', 'min_frames': 3},
-            'backbone': {'type': 'GaitGLBackbone', **backbone},
-            'pooling': {'type': 'GeMPooling', 'num_parts': 64, 'p': 6.5},
-            'head': {'type': 'PartBNNeckHead' if necks else 'PartBNHead',
-                     'in_channels': channels[-1], 'embed_channels': channels[-1],
-                     'num_parts': 64, 'num_classes': classes}}
 
 
 def _schedule(top: _Section, trainer: _Section) -> dict:
