@@ -1,19 +1,24 @@
 """Official OpenGait checkpoints to ours and back, by parameter name."""
 from __future__ import annotations
 
-import os
-import pickle
-from collections import Counter
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
+from razor_ext.compat import safe_load
+from razor_ext.engine.atomic import atomic_write
+
 from .convert import NAME_MAPS
+from .convert.section import shown
 from .models import GaitRecognizer
+
+#: How data-parallel training prefixes the names.
+_WRAPPED = 'module.'
+_COUNTER = '.num_batches_tracked'
 
 
 class CheckpointError(ValueError):
@@ -44,24 +49,27 @@ def official_names(model: GaitRecognizer) -> dict[str, str]:
 def from_official(model: GaitRecognizer, official: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename an official state dict for a model.
 
-    A classifier for another number of subjects is left out, with a warning.
+    A classifier for another number of subjects is left out, with a warning. Batches that old files
+    do not count are counted from 0.
 
     Raises:
         CheckpointError: If an entry is missing, left over, or of another shape.
     """
     names = official_names(model)
     own = model.state_dict()
+    official = _with_counters(official, {names[key]: value for key, value in own.items()})
     missing = sorted(set(names.values()) - set(official))
     unknown = sorted(set(official) - set(names.values()))
     if missing or unknown:
         raise CheckpointError(f'the checkpoint does not fit the model: it lacks {missing[:8]} '
-                              f'and has {unknown[:8]} besides; choose the config of its model')
+                              f'and has {shown(unknown[:8])} besides; choose the config of its '
+                              'model')
     state = {}
     for key, name in names.items():
         mine, theirs = tuple(own[key].shape), tuple(official[name].shape)
         if mine == theirs:
             state[key] = official[name].clone()
-        elif key == 'head.classifier.weight' and mine[:2] == theirs[:2]:
+        elif key == 'head.classifier.weight' and len(theirs) == 3 and mine[:2] == theirs[:2]:
             print_log(f'the checkpoint classifies {theirs[2]} subjects, the model {mine[2]}: its '
                       'classifier is left out', logger='current', level=30)
         else:
@@ -73,41 +81,96 @@ def to_official(model: GaitRecognizer, state: Mapping[str, Tensor]) -> dict[str,
     """Rename a model's state dict for OpenGait.
 
     Raises:
-        CheckpointError: If the state dict is not the model's.
+        CheckpointError: If the state dict is not the model's, by names or by shapes.
     """
-    names = official_names(model)
+    names, own = official_names(model), model.state_dict()
+    state = _with_counters(state, own)
     if set(state) != set(names):
         odd = sorted(set(state) ^ set(names))
-        raise CheckpointError(f'the state dict is not that of the model; they differ in {odd[:8]}')
+        raise CheckpointError('the state dict is not that of the model; they differ in '
+                              f'{shown(odd[:8])}')
+    for key, value in own.items():
+        if state[key].shape != value.shape:
+            hint = ('; give --num-classes' if key == 'head.classifier.weight' else
+                    '; a pruned model has no official form')
+            raise CheckpointError(f'{key} has shape {tuple(state[key].shape)}, that of the model '
+                                  f'{tuple(value.shape)}{hint}')
     return {name: state[key].clone() for key, name in names.items()}
+
+
+def _with_counters(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Add the numbers of batches that BatchNorm has seen, which files of old torch lack."""
+    counters = {key: torch.zeros_like(value, device='cpu') for key, value in own.items()
+                if key.endswith(_COUNTER) and key not in state}
+    return {**state, **counters}
 
 
 def load_official(path: str | Path) -> dict[str, Tensor]:
     """Read the weights of an official ``.pt`` file without running code it may hold.
 
+    A state dict alone is taken too.
+
     Raises:
-        CheckpointError: If the file cannot be read so, or holds no ``model``.
+        CheckpointError: If the file cannot be read so, holds no weights, or not finite ones.
     """
-    # the scheduler's state holds a Counter, which only newer torch knows to be harmless
-    safe = getattr(torch.serialization, 'safe_globals', None)
+    content = _load(path)
+    if isinstance(content, dict) and 'state_dict' in content:
+        raise CheckpointError(f"{path}: no official checkpoint: expected a dict with 'model', "
+                              "found one of ours with 'state_dict'; --to-official goes the other "
+                              'way')
+    state = content.get('model') if isinstance(content, dict) and 'model' in content else content
+    return _checked(state, path, "no official checkpoint: expected a dict with 'model'")
+
+
+def load_own(path: str | Path) -> tuple[dict[str, Tensor], int]:
+    """Read the weights of one of our checkpoints, and the iteration it was written at.
+
+    A state dict alone is taken too, of iteration 0.
+
+    Raises:
+        CheckpointError: If the file cannot be read so, holds no weights, or not finite ones.
+    """
+    content = _load(path)
+    if isinstance(content, dict) and isinstance(content.get('model'), dict):
+        raise CheckpointError(f"{path}: is an official checkpoint already: expected one of ours, "
+                              "with 'state_dict'")
+    state, meta = content, None
+    if isinstance(content, dict) and 'state_dict' in content:
+        state, meta = content['state_dict'], content.get('meta')
+    iteration = meta.get('iter', 0) if isinstance(meta, dict) else 0
+    state = _checked(state, path, "no checkpoint: expected a dict with 'state_dict'")
+    return state, iteration if isinstance(iteration, int) else 0
+
+
+def _load(path: str | Path) -> Any:
     try:
-        with safe([Counter]) if safe else nullcontext():
-            content = torch.load(path, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise CheckpointError(f'{path}: refused, or unreadable: {error}') from error
-    state = content.get('model') if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise CheckpointError(f"{path}: no official checkpoint: expected a dict with 'model'")
+        return safe_load(str(path), map_location='cpu', allow_unsafe=False)
+    except Exception as error:  # a corrupted file can raise almost anything
+        reason = ' '.join(str(error).split())[:400]
+        raise CheckpointError(f'{path}: refused, or unreadable: {type(error).__name__}: '
+                              f'{reason}') from error
+
+
+def _checked(state: object, path: str | Path, expected: str) -> dict[str, Tensor]:
+    if not isinstance(state, dict) or not state or not all(
+            isinstance(key, str) and isinstance(value, Tensor) and value.layout == torch.strided
+            and not value.is_quantized for key, value in state.items()):
+        raise CheckpointError(f'{path}: {expected}, found {_kind(state)}')
+    for key, value in state.items():
+        if (value.is_floating_point() or value.is_complex()) and not torch.isfinite(value).all():
+            raise CheckpointError(f'{path}: {shown(key)} is not finite; the run has diverged')
+    if all(key.startswith(_WRAPPED) for key in state):
+        state = {key[len(_WRAPPED):]: value for key, value in state.items()}
     return state
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, dict):
+        return f'one with {shown(list(value)[:5])}'
+    return type(value).__name__
 
 
 def save_atomically(content: dict, path: str | Path) -> None:
     """Write a checkpoint; it appears under its name only when complete."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        torch.save(content, scratch)
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    with atomic_write(path) as temporary:
+        torch.save(content, temporary)

@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.dist import master_only
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from razor_ext.registry import HOOKS, keep_root_names
 
@@ -51,10 +51,17 @@ class GaitVisualizationHook(Hook):
         for metric in evaluator.metrics:
             figures = getattr(metric, 'view_figures', None)
             if figures:
-                runner.visualizer.add_image('rank1_by_view', view_chart(figures), step=runner.iter)
+                runner.visualizer.add_image('rank1_by_view', view_chart(figures),
+                                            step=_iteration(runner))
                 path = Path(runner.log_dir) / 'rank1_by_view.json'
                 path.with_suffix('.tmp').write_text(json.dumps(figures, indent=1))
                 os.replace(path.with_suffix('.tmp'), path)
+
+
+def _iteration(runner: Runner) -> int:
+    """Iterations trained; `runner.iter` would build the training set, which a test may lack."""
+    loop = runner._train_loop
+    return loop.iter if isinstance(loop, BaseLoop) else 0
 
 
 keep_root_names(__name__)

@@ -2,14 +2,11 @@ from __future__ import annotations
 
 import copy
 import os
-import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
-from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from razor_ext.gait.checkpoint import (
@@ -19,8 +16,6 @@ from razor_ext.gait.checkpoint import (
     official_names,
     to_official,
 )
-from razor_ext.gait.opengait_config import SettingError, convert
-
 from .gait_builders import GAITGL_OUMVLP, gaitbase, gaitgl, plain
 from .gait_trees import run_tool
 
@@ -172,103 +167,3 @@ def test_checkpoint_tool(tmp_path, monkeypatch):
         run(tmp_path / 'gl.pt', tmp_path / 'x.pth')
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         'back.pt', 'gl.pt', 'official.pt', 'ours.pth']
-
-
-def settings(dataset='CASIA-B', model='plain'):
-    """Settings as an OpenGait user has them (structure of the seed's section 6 and its docs)."""
-    models = {
-        'plain': {'model': 'Baseline', 'bin_num': [16, 8, 4, 2, 1],
-                  'backbone_cfg': {'type': 'Plain', 'in_channels': 1, 'layers_cfg': [
-                      'BC-64', 'BC-64', 'M', 'BC-128', 'BC-128', 'M', 'BC-256', 'BC-256']},
-                  'SeparateFCs': {'in_channels': 256, 'out_channels': 256, 'parts_num': 31},
-                  'SeparateBNNecks': {'class_num': 74, 'in_channels': 256, 'parts_num': 31}},
-        'resnet': {'model': 'Baseline', 'bin_num': [16],
-                   'backbone_cfg': {'type': 'ResNet9', 'block': 'BasicBlock', 'maxpool': False,
-                                    'channels': [64, 128, 256, 512], 'layers': [1, 1, 1, 1],
-                                    'strides': [1, 2, 2, 1]},
-                   'SeparateFCs': {'in_channels': 512, 'out_channels': 256, 'parts_num': 16},
-                   'SeparateBNNecks': {'class_num': 74, 'in_channels': 256, 'parts_num': 16}},
-        'gaitgl': {'model': 'GaitGL', 'channels': [32, 64, 128], 'class_num': 74},
-        'gaitgl-large': {'model': 'GaitGL', 'channels': [32, 64, 128, 256], 'class_num': 5153},
-    }
-    cut = [{'type': 'BaseSilCuttingTransform'}]
-    return {
-        'data_cfg': {'dataset_name': dataset, 'dataset_root': '../data/pkl', 'num_workers': 1,
-                     'dataset_partition': '../data/set.json', 'remove_no_gallery': False,
-                     'test_dataset_name': dataset},
-        'evaluator_cfg': {'enable_float16': True, 'restore_hint': 60000, 'save_name': 'x',
-                          'sampler': {'batch_shuffle': False, 'batch_size': 4,
-                                      'sample_type': 'all_ordered', 'frames_all_limit': 720,
-                                      'type': 'InferenceSampler'},
-                          'metric': 'cos', 'transform': cut},
-        'loss_cfg': [{'loss_term_weight': 1.0, 'margin': 0.2, 'type': 'TripletLoss',
-                      'log_prefix': 'triplet'},
-                     {'loss_term_weight': 0.1, 'scale': 16, 'type': 'CrossEntropyLoss',
-                      'log_prefix': 'softmax', 'log_accuracy': True}],
-        'model_cfg': models[model],
-        'optimizer_cfg': {'lr': 0.1, 'momentum': 0.9, 'solver': 'SGD', 'weight_decay': 5e-4},
-        'scheduler_cfg': {'gamma': 0.1, 'milestones': [20000, 40000], 'scheduler': 'MultiStepLR'},
-        'trainer_cfg': {
-            'enable_float16': False, 'fix_BN': False, 'log_iter': 100, 'save_iter': 10000,
-            'sync_BN': True, 'total_iter': 60000, 'with_test': False,
-            'sampler': {'batch_shuffle': True, 'batch_size': [8, 16], 'frames_num_fixed': 30,
-                        'frames_num_max': 50, 'frames_num_min': 25,
-                        'sample_type': 'fixed_unordered', 'type': 'TripletSampler'},
-            'transform': [{'type': 'Compose', 'trf_cfg': [
-                *cut, {'type': 'RandomRotate', 'prob': 0.3}]}]}}
-
-
-@pytest.mark.parametrize(('dataset', 'model', 'millions'), [
-    ('CASIA-B', 'plain', 3.779), ('CASIA-B', 'resnet', 7.305), ('CASIA-B', 'gaitgl', 3.097),
-    ('OUMVLP', 'gaitgl-large', 95.62)])
-def test_yaml_becomes_a_config(tmp_path, monkeypatch, dataset, model, millions):
-    source = tmp_path / 'opengait.yaml'
-    source.write_text(yaml.safe_dump(settings(dataset, model)))
-    target = tmp_path / 'deep' / 'ours.py'
-    run_tool(monkeypatch, 'convert_config.py', source, target)
-    cfg = Config.fromfile(target)
-    with torch.device('meta'):
-        built = MODELS.build(cfg.model)
-    count = sum(p.numel() for p in built.parameters()) / 1e6
-    assert round(count, 2 if millions > 50 else 3) == millions
-    loader = cfg.train_dataloader
-    assert (loader.batch_size, loader.batch_sampler.subjects) == (128, 8)
-    assert loader.dataset.ann_file == '../data/set.json'
-    assert [t['type'] for t in loader.dataset.pipeline] == [
-        'LoadSilhouettes', 'SampleFrames', 'CropSides', 'RotateSequence', 'PackGaitInputs']
-    assert loader.dataset.pipeline[1]['num_frames'] == 30
-    assert cfg.train_cfg.max_iters == 60000 and cfg.param_scheduler.milestones == [20000, 40000]
-    assert cfg.test_evaluator.distance == 'cosine' and cfg.sync_bn == 'torch'
-    assert cfg.model.head.loss_cls.loss_weight == 0.1
-
-
-@pytest.mark.parametrize(('path', 'value', 'message'), [
-    (('data_cfg', 'dataset_name'), 'HID', "'HID' is none of"),
-    (('model_cfg', 'model'), 'GaitBaseGeta', "'GaitBaseGeta' is none of"),
-    (('model_cfg', 'extra_cfg'), 1, r"without a counterpart: \['extra_cfg'\]"),
-    (('geta_optimizer_cfg',), {}, r"without a counterpart: \['geta_optimizer_cfg'\]"),
-    (('trainer_cfg', 'fix_BN'), True, 'fix_BN'),
-    (('trainer_cfg', 'sampler', 'sample_type'), 'fixed_random', 'fixed_random'),
-    (('trainer_cfg', 'transform'), [{'type': 'Blur'}], "transform 'Blur'"),
-    (('optimizer_cfg', 'solver'), 'Lion', 'Lion'),
-    (('scheduler_cfg', 'scheduler'), 'Cosine', 'Cosine'),
-    (('loss_cfg',), [{'type': 'FocalLoss'}], 'FocalLoss'),
-    (('evaluator_cfg', 'metric'), 'emd', 'emd'),
-    (('data_cfg',), 3, 'must be a mapping'),
-])
-def test_yaml_settings_without_a_counterpart(path, value, message):
-    content = copy.deepcopy(settings())
-    target = content
-    for key in path[:-1]:
-        target = target[key]
-    target[path[-1]] = value
-    with pytest.raises(SettingError, match=message):
-        convert(content)
-
-
-@pytest.mark.parametrize('key', ['model_cfg', 'optimizer_cfg', 'trainer_cfg', 'loss_cfg'])
-def test_missing_yaml_sections_are_named(key):
-    content = settings()
-    del content[key]
-    with pytest.raises(SettingError, match=re.escape(f'settings.{key} is missing')):
-        convert(content)

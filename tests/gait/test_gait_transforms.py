@@ -46,7 +46,8 @@ def _ordered(seed):
 @pytest.mark.parametrize(('cfg', 'low', 'high'), [
     ({'mode': 'fixed', 'num_frames': 30}, 30, 30),
     ({'mode': 'unfixed', 'min_frames': 3, 'max_frames': 5}, 3, 5),
-    ({'mode': 'all', 'limit': 7}, 7, 7), ({'mode': 'all'}, 12, 12)])
+    ({'mode': 'all', 'limit': 7}, 7, 7), ({'mode': 'all'}, 12, 12),
+    ({'mode': 'all', 'limit': None}, 12, 12)])
 def test_frame_counts(cfg, low, high):
     frames = np.arange(12, dtype=np.uint8)[:, None, None] * np.ones((1, 4, 4), np.uint8)
     counts = set()
@@ -72,8 +73,19 @@ def test_sides_are_cut(width, left):
     x[:, :, (width - left) // 2:(width + left) // 2] = 255
     out = run({'type': 'CropSides'}, x)
     assert out.shape == (2, width, left) and (out == 255).all()
-    with pytest.raises(ValueError, match=r'a/b\.pkl: silhouettes 44 wide'):
-        run({'type': 'CropSides'}, np.zeros((1, 64, 44), np.uint8))
+    assert run({'type': 'CropSides', 'cut': 3}, x).shape == (2, width, width - 6)
+
+
+def test_sides_cut_already_are_left():
+    for height, width in ((64, 44), (32, 22)):
+        x = np.ones((1, height, width), np.uint8)
+        assert run({'type': 'CropSides'}, x).shape == x.shape
+    with pytest.raises(ValueError, match=r'a/b\.pkl: silhouettes 40 wide and 64 high'):
+        run({'type': 'CropSides'}, np.zeros((1, 64, 40), np.uint8))
+    with pytest.raises(ValueError, match=r'64 wide leave nothing when cut=32'):
+        run({'type': 'CropSides', 'cut': 32}, np.zeros((1, 64, 64), np.uint8))
+    with pytest.raises(ValueError, match='not -1'):
+        TRANSFORMS.build({'type': 'CropSides', 'cut': -1})
 
 
 AUGMENTS = ['RotateSequence', 'PerspectiveSequence', 'EraseSequence', 'FlipSequence']

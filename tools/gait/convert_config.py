@@ -2,14 +2,9 @@
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
 from pathlib import Path
 
-import yaml
-from mmengine.config import Config
-
-from razor_ext.gait.opengait_config import SettingError, convert
+from razor_ext.gait.convert import SettingError, convert_settings, read_settings, write_config
 
 BASES = Path(__file__).resolve().parents[2] / 'configs' / 'gait' / '_base_'
 
@@ -23,22 +18,14 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    target = Path(args.target)
     try:
-        with open(args.source) as file:
-            base, config = convert(yaml.safe_load(file))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        bases = [os.path.relpath(BASES / name, target.parent.resolve())
-                 for name in (f'datasets/{base}.py', 'runtime.py')]
-        with tempfile.NamedTemporaryFile('w', dir=target.parent, suffix='.py',
-                                         delete=False) as file:
-            file.write(Config({'_base_': bases, **config}).pretty_text)
-        Config.fromfile(file.name)
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, target)
-    except (SettingError, yaml.YAMLError, OSError) as error:
+        converted = convert_settings(read_settings(args.source))
+        write_config(converted, args.target, BASES)
+    except (SettingError, OSError) as error:
         raise SystemExit(f'error: {error}') from error
-    print(target)
+    for note in converted.notes:
+        print(f'note: {note}')
+    print(args.target)
 
 
 if __name__ == '__main__':

@@ -26,12 +26,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('target', help='directory of the store, which must not exist yet')
     parser.add_argument('--on-corrupt', choices=('raise', 'skip'), default='raise',
                         help='stop at an unreadable sequence, or report it and leave it out')
+    parser.add_argument('--data-in-use', type=int,
+                        help='which pickle of a sequence is read, from 0 in sorted order, where a '
+                        'data set keeps several beside each other')
     return parser.parse_args()
 
 
-def sequences(source: str, on_corrupt: str) -> Iterator[tuple[SequenceKey, np.ndarray]]:
+def sequences(source: str, on_corrupt: str, data_in_use: int | None
+              ) -> Iterator[tuple[SequenceKey, np.ndarray]]:
     """Yield every sequence of a tree."""
-    for key, path in track_iter_progress(list(scan_tree(source))):
+    for key, path in track_iter_progress(list(scan_tree(source, data_in_use))):
         try:
             if not path:
                 raise SequenceError(f'{source}/{"/".join(key)}: the directory holds no pickle')
@@ -44,9 +48,12 @@ def sequences(source: str, on_corrupt: str) -> Iterator[tuple[SequenceKey, np.nd
 
 def main() -> None:
     args = parse_args()
+    if args.data_in_use is not None and args.data_in_use < 0:
+        raise SystemExit(f'error: --data-in-use must be at least 0, not {args.data_in_use}')
     try:
-        count = write_store(args.target, sequences(args.source, args.on_corrupt))
-    except (SequenceError, FileExistsError, FileNotFoundError) as error:
+        count = write_store(args.target, sequences(args.source, args.on_corrupt,
+                                                     args.data_in_use))
+    except (ValueError, FileExistsError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from error
     print(f'\n{count} sequences in {args.target}')
 

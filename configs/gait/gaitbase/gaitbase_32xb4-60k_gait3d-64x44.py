@@ -4,13 +4,16 @@ _base_ = [
 ]
 
 model = dict(head=dict(num_classes=3000))
+# The augmentations of OpenGait, whose published figures were trained with them; style='corrected'
+# is beside each. OpenGait draws once for all sequences of a rank where lengths differ, this for
+# each sequence.
 train_pipeline = [
     dict(type='LoadSilhouettes'),
     dict(type='SampleFrames', mode='unfixed', ordered=False, min_frames=10, max_frames=50),
+    dict(type='PerspectiveSequence', prob=0.2, style='opengait'),
     dict(type='CropSides'),
-    dict(type='PerspectiveSequence', prob=0.2),
-    dict(type='FlipSequence', prob=0.2),
-    dict(type='RotateSequence', prob=0.2, degrees=10.),
+    dict(type='FlipSequence', prob=0.2, style='opengait'),
+    dict(type='RotateSequence', prob=0.2, degrees=10., style='opengait'),
     dict(type='PackGaitInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -130,6 +130,15 @@ class Section:
             raise self.fail(key, f'must be a finite number from {least} to {most}{hint}')
         return value
 
+    def numbers(self, key: str, length: int, least: float = 0., most: float = math.inf
+                ) -> list[float]:
+        """A list of finite numbers between bounds, of one length."""
+        value = self.get(key)
+        if not isinstance(value, (list, tuple)) or len(value) != length:
+            raise self.fail(key, f'must be a list of {length} numbers')
+        inner = Section(dict(zip(map(str, range(length)), value)), self.where(key))
+        return [inner.number(name, least=least, most=most) for name in inner.content]
+
     def ignore(self, *keys: str) -> None:
         """Count keys as read: they have no effect in OpenGait either, or none that is kept."""
         self._read.update(keys)

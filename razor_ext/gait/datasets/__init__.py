@@ -1,20 +1,32 @@
 from razor_ext.registry import keep_root_names
 
 from .augment import EraseSequence, FlipSequence, PerspectiveSequence, RotateSequence
-from .dataset import CASIABDataset, Gait3DDataset, GaitDataset, GREWDataset, OUMVLPDataset
+from .dataset import GaitDataset
 from .demo import GaitDemoDataset
 from .pickle_io import SequenceError, load_pickle
-from .samplers import TripletBatchSampler
+from .published import (
+    CASIABDataset,
+    CASIAEDataset,
+    CCGRMiniDataset,
+    CCPGDataset,
+    Gait3DDataset,
+    GREWDataset,
+    HIDDataset,
+    OUMVLPDataset,
+    SUSTech1KDataset,
+)
+from .samplers import RandomBatchSampler, TripletBatchSampler
 from .store import SequenceKey, SilhouetteStore, is_store, write_store
 from .transforms import CropSides, LoadSilhouettes, PackGaitInputs, SampleFrames
 from .tree import read_partition, scan_tree
 
 __all__ = [
-    'CASIABDataset', 'CropSides', 'EraseSequence', 'FlipSequence', 'GREWDataset', 'Gait3DDataset',
-    'GaitDataset', 'GaitDemoDataset', 'LoadSilhouettes', 'OUMVLPDataset', 'PackGaitInputs',
-    'PerspectiveSequence', 'RotateSequence', 'SampleFrames', 'SequenceError', 'SequenceKey',
-    'SilhouetteStore', 'TripletBatchSampler', 'is_store', 'load_pickle', 'read_partition',
-    'scan_tree', 'write_store',
+    'CASIABDataset', 'CASIAEDataset', 'CCGRMiniDataset', 'CCPGDataset', 'CropSides',
+    'EraseSequence', 'FlipSequence', 'GREWDataset', 'Gait3DDataset', 'GaitDataset',
+    'GaitDemoDataset', 'HIDDataset', 'LoadSilhouettes', 'OUMVLPDataset', 'PackGaitInputs',
+    'PerspectiveSequence', 'RandomBatchSampler', 'RotateSequence', 'SUSTech1KDataset',
+    'SampleFrames', 'SequenceError', 'SequenceKey', 'SilhouetteStore', 'TripletBatchSampler',
+    'is_store', 'load_pickle', 'read_partition', 'scan_tree', 'write_store',
 ]
 
 keep_root_names(__name__)

@@ -1,4 +1,4 @@
-"""Silhouette data sets in the published layouts, as pickles or as a store."""
+"""A silhouette data set, as pickles in the published layout or as a store."""
 from __future__ import annotations
 
 import logging
@@ -32,6 +32,8 @@ class GaitDataset(BaseDataset):
         on_corrupt (str): What training does at a sequence that cannot be read: ``'raise'`` stops,
             ``'skip'`` logs its path and takes another sequence of the same subject. A test always
             stops.
+        data_in_use (int | None): Which pickle of a sequence is read, counted from 0 in sorted
+            order, where the data set keeps several (silhouettes, poses, ...) beside each other.
         **kwargs: See :class:`mmengine.dataset.BaseDataset`.
     """
 
@@ -39,12 +41,17 @@ class GaitDataset(BaseDataset):
 
     def __init__(self, ann_file: str, split: str = 'train', data_root: str = '',
                  data_prefix: dict | None = None, missing: str = 'warn',
-                 on_corrupt: str = 'raise', **kwargs) -> None:
+                 on_corrupt: str = 'raise', data_in_use: int | None = None, **kwargs) -> None:
         for name, value, choices in (('split', split, ('train', 'test')),
                                      ('missing', missing, ('warn', 'raise')),
                                      ('on_corrupt', on_corrupt, ('raise', 'skip'))):
             if value not in choices:
                 raise ValueError(f'{name} must be one of {choices}, not {value!r}')
+        if data_in_use is not None and (isinstance(data_in_use, bool)
+                                        or not isinstance(data_in_use, int) or data_in_use < 0):
+            raise ValueError('data_in_use must be None or the number of a pickle from 0, '
+                             f'not {data_in_use!r}')
+        self.data_in_use = data_in_use
         self.split = split
         self.missing = missing
         self.on_corrupt = on_corrupt
@@ -57,9 +64,10 @@ class GaitDataset(BaseDataset):
         root = self.data_prefix['path']
         if is_store(root):
             return dict.fromkeys(sorted(open_store(root).sequences), '')
-        found = dict(scan_tree(root))
+        found = dict(scan_tree(root, self.data_in_use))
         empty = [key for key, path in found.items() if not path]
-        self._report_missing(empty, 'sequence directories without a pickle')
+        which = '' if self.data_in_use is None else f' number {self.data_in_use}'
+        self._report_missing(empty, f'sequence directories without a pickle{which}')
         return {key: path for key, path in found.items() if path}
 
     def _report_missing(self, what: Sequence, description: str) -> None:
@@ -87,7 +95,8 @@ class GaitDataset(BaseDataset):
                              '<subject>/<condition>/<view>)')
         self._check_grid(keys, list(labels))
         self._metainfo['subjects'] = list(labels)
-        self._metainfo['probe_set'] = partition.get('PROBE_SET')
+        for name in ('PROBE_SET', 'GALLERY_SET'):
+            self._metainfo[name.lower()] = partition.get(name)
         root = Path(self.data_prefix['path'])
         store = str(root) if is_store(root) else None
         return [{**key._asdict(), 'label': labels[key.subject], 'store': store,
@@ -131,54 +140,3 @@ class GaitDataset(BaseDataset):
             except SequenceError as error:
                 failure = error
         raise SequenceError(f'{failure} (and no other sequence of this subject can be read)')
-
-
-@DATASETS.register_module()
-class CASIABDataset(GaitDataset):
-    """CASIA-B (Yu et al., ICPR 2006): 124 subjects, 10 walks, 11 views."""
-
-    METAINFO = {
-        'dataset_name': 'CASIA-B',
-        'conditions': [*(f'nm-{i:02d}' for i in range(1, 7)), 'bg-01', 'bg-02', 'cl-01', 'cl-02'],
-        'views': [f'{v:03d}' for v in range(0, 181, 18)],
-    }
-
-
-@DATASETS.register_module()
-class OUMVLPDataset(GaitDataset):
-    """OU-MVLP (Takemura et al., 2018): 10,307 subjects, 2 walks, 14 views."""
-
-    METAINFO = {
-        'dataset_name': 'OUMVLP', 'conditions': ['00', '01'],
-        'views': [f'{v:03d}' for v in (*range(0, 91, 15), *range(180, 271, 15))],
-    }
-
-
-@DATASETS.register_module()
-class Gait3DDataset(GaitDataset):
-    """Gait3D (Zheng et al., CVPR 2022): 4,000 subjects by camera and sequence, with a probe set."""
-
-    METAINFO = {'dataset_name': 'Gait3D', 'conditions': None, 'views': None}
-
-    def load_data_list(self) -> list[dict]:
-        """List the split and check its probe set, names ``subject-camera-sequence``."""
-        data = super().load_data_list()
-        if self.split == 'test':
-            probes = self._metainfo['probe_set']
-            if not probes:
-                raise ValueError(f'{self.ann_file} has no PROBE_SET, which Gait3D is judged by')
-            known = {'-'.join((d['subject'], d['condition'], d['view'])) for d in data}
-            self._report_missing([p for p in probes if p not in known],
-                                 'sequences of PROBE_SET are not on disk')
-        return data
-
-
-@DATASETS.register_module()
-class GREWDataset(GaitDataset):
-    """GREW (Zhu et al., ICCV 2021): 20,000 training subjects; test gallery and unnamed probes.
-
-    Training subjects are named ``00001train``; the probes all belong to a subject ``probe`` and
-    their view is the video's identifier.
-    """
-
-    METAINFO = {'dataset_name': 'GREW', 'conditions': None, 'views': None}

@@ -1,4 +1,4 @@
-"""Batches of P subjects with K sequences each."""
+"""Batches for training: P subjects with K sequences each, or any sequences."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -23,13 +23,16 @@ class TripletBatchSampler(Sampler):
         batch_size (int): P x K.
         subjects (int): P, drawn without replacement; K sequences of each are drawn with replacement
             only from subjects that have fewer.
+        shuffle (bool): Mix the batch before the ranks share it; otherwise a rank takes every
+            n-th sequence of the subjects in turn. The batch as a whole is the same.
 
     Raises:
         ValueError: If P does not divide the batch, the ranks cannot share it evenly, or there are
             fewer than P subjects.
     """
 
-    def __init__(self, sampler: DefaultSampler, batch_size: int, subjects: int) -> None:
+    def __init__(self, sampler: DefaultSampler, batch_size: int, subjects: int,
+                 shuffle: bool = False) -> None:
         self.rank, self.world_size = get_dist_info()
         if batch_size % subjects or batch_size % self.world_size:
             raise ValueError(f'batch_size={batch_size}, the P x K of all ranks, must be a multiple '
@@ -41,6 +44,7 @@ class TripletBatchSampler(Sampler):
                              f'subjects={subjects}')
         self.batch_size = batch_size
         self.subjects = subjects
+        self.shuffle = shuffle
         self.sampler = sampler
         self.num_sequences = len(labels)
 
@@ -57,4 +61,41 @@ class TripletBatchSampler(Sampler):
             batch = np.concatenate([
                 rng.choice(self.indices[s], count, replace=len(self.indices[s]) < count)
                 for s in chosen])
+            if self.shuffle:
+                rng.shuffle(batch)
+            yield batch[self.rank::self.world_size].tolist()
+
+
+@DATA_SAMPLERS.register_module()
+class RandomBatchSampler(Sampler):
+    """Endless batches of any sequences, of which every rank takes its share.
+
+    Args:
+        sampler (DefaultSampler): Gives the data set and the seed, which all ranks share.
+        batch_size (int): Sequences of a batch *over all ranks*, drawn without replacement, and with
+            it only from a data set that has fewer.
+
+    Raises:
+        ValueError: If the ranks cannot share a batch evenly.
+    """
+
+    def __init__(self, sampler: DefaultSampler, batch_size: int) -> None:
+        self.rank, self.world_size = get_dist_info()
+        if batch_size % self.world_size:
+            raise ValueError(f'batch_size={batch_size}, of all ranks, must be a multiple of the '
+                             f'{self.world_size} ranks')
+        self.batch_size = batch_size
+        self.sampler = sampler
+        self.num_sequences = len(sampler.dataset)
+
+    def __len__(self) -> int:
+        """Batches in which as many sequences are drawn as there are."""
+        return max(1, self.num_sequences // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield this rank's share of one batch after another."""
+        rng = np.random.default_rng(self.sampler.seed)
+        while True:
+            batch = rng.choice(self.num_sequences, self.batch_size,
+                               replace=self.num_sequences < self.batch_size)
             yield batch[self.rank::self.world_size].tolist()

@@ -71,15 +71,16 @@ class SampleFrames(BaseTransform):
         min_frames (int): For ``'unfixed'``.
         max_frames (int): For ``'unfixed'``, included.
         skip (int): See :func:`sample_indices`.
-        limit (int): For ``'all'``.
+        limit (int | None): For ``'all'``; None takes every frame.
     """
 
     def __init__(self, mode: str = 'fixed', ordered: bool = False, num_frames: int = 30,
                  min_frames: int = 10, max_frames: int = 50, skip: int = 0,
-                 limit: int = 720) -> None:
+                 limit: int | None = 720) -> None:
         if mode not in ('fixed', 'unfixed', 'all'):
             raise ValueError(f"mode must be 'fixed', 'unfixed' or 'all', not {mode!r}")
-        if min(num_frames, min_frames, limit) < 1 or max_frames < min_frames or skip < 0:
+        least = min(num_frames, min_frames, 1 if limit is None else limit)
+        if least < 1 or max_frames < min_frames or skip < 0:
             raise ValueError(f'impossible frame counts: num_frames={num_frames}, min_frames='
                              f'{min_frames}, max_frames={max_frames}, skip={skip}, limit={limit}')
         self.mode = mode
@@ -105,15 +106,29 @@ class SampleFrames(BaseTransform):
 
 @TRANSFORMS.register_module()
 class CropSides(BaseTransform):
-    """Cut the empty margins of square silhouettes: 10 columns each side of 64, 20 of 128."""
+    """Cut the empty margins of silhouettes.
+
+    Args:
+        cut (int | None): Columns cut off each side. None cuts 10 of 64, 20 of 128, leaving 44 per
+            64 of the height, and leaves silhouettes alone that have that shape already.
+    """
+
+    def __init__(self, cut: int | None = None) -> None:
+        if cut is not None and cut < 0:
+            raise ValueError(f'cut must be None or at least 0, not {cut}')
+        self.cut = cut
 
     def transform(self, results: dict) -> dict:
-        """Crop ``frames`` to 44 columns per 64."""
-        width = results['frames'].shape[2]
-        if width < 64:
-            raise SequenceError(f'{results["path"]}: silhouettes {width} wide, expected at least '
-                                '64 (drop CropSides if they are cropped already)')
-        cut = width // 64 * 10
+        """Crop ``frames``."""
+        height, width = results['frames'].shape[1:]
+        cut = width // 64 * 10 if self.cut is None else self.cut
+        if self.cut is None and width < 64 and width * 64 != height * 44:
+            raise SequenceError(f'{results["path"]}: silhouettes {width} wide and {height} high, '
+                                'expected at least 64 wide, or 44 per 64 of the height if they are '
+                                'cropped already (drop CropSides to take them as they are)')
+        if 2 * cut >= width:
+            raise SequenceError(f'{results["path"]}: silhouettes {width} wide leave nothing when '
+                                f'cut={cut} columns are cut off each side')
         results['frames'] = results['frames'][:, :, cut:width - cut]
         return results
 

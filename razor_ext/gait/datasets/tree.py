@@ -10,14 +10,20 @@ from razor_ext.engine.json_file import JsonError, read_json
 from .store import SequenceKey
 
 
-def scan_tree(root: str | Path) -> Iterator[tuple[SequenceKey, str]]:
+def scan_tree(root: str | Path, data_in_use: int | None = None
+              ) -> Iterator[tuple[SequenceKey, str]]:
     """Yield every sequence of a tree, in sorted order, with the path of its pickle.
 
-    A view directory without a pickle yields an empty path.
+    A view directory without a pickle, or without the one that is wanted, yields an empty path.
+
+    Args:
+        root (str | Path): Root of the tree.
+        data_in_use (int | None): Which pickle of a sequence is read, counted from 0 in sorted
+            order, where a data set keeps several beside each other.
 
     Raises:
         FileNotFoundError: If the root does not exist.
-        ValueError: If a directory holds several pickles, for which the layout has no meaning.
+        ValueError: If a directory holds several pickles and none is chosen.
     """
     if not os.path.isdir(root):
         raise FileNotFoundError(f'silhouette root {root} is no directory')
@@ -25,9 +31,12 @@ def scan_tree(root: str | Path) -> Iterator[tuple[SequenceKey, str]]:
         for condition in _directories(subject.path):
             for view in _directories(condition.path):
                 files = sorted(e.path for e in os.scandir(view.path) if e.name.endswith('.pkl'))
-                if len(files) > 1:
-                    raise ValueError(f'{view.path} holds {len(files)} pickles; keep the '
-                                     'silhouettes of a sequence in one')
+                if data_in_use is not None:
+                    files = files[data_in_use:data_in_use + 1]
+                elif len(files) > 1:
+                    names = ', '.join(os.path.basename(f) for f in files[:4])
+                    raise ValueError(f'{view.path} holds {len(files)} pickles ({names}): choose '
+                                     'one by data_in_use, its number in this order from 0')
                 key = SequenceKey(subject.name, condition.name, view.name)
                 yield key, files[0] if files else ''
 
@@ -37,7 +46,9 @@ def _directories(path: str | Path) -> list[os.DirEntry]:
 
 
 def read_partition(path: str | Path) -> dict[str, list[str]]:
-    """Read a partition file: JSON with ``TRAIN_SET``, ``TEST_SET`` and perhaps ``PROBE_SET``.
+    """Read a partition file: JSON with ``TRAIN_SET``, ``TEST_SET`` and perhaps more lists.
+
+    ``PROBE_SET`` and ``GALLERY_SET`` name test sequences as ``subject-condition-view``.
 
     Raises:
         FileNotFoundError: If it does not exist.
@@ -47,10 +58,13 @@ def read_partition(path: str | Path) -> dict[str, list[str]]:
         partition = read_json(path)
     except JsonError as error:
         raise ValueError(f'{path}: no JSON: {error}') from error
-    for name in ('TRAIN_SET', 'TEST_SET'):
+    for name in ('TRAIN_SET', 'TEST_SET', 'PROBE_SET', 'GALLERY_SET'):
         ids = partition.get(name) if isinstance(partition, dict) else None
+        if ids is None and name not in ('TRAIN_SET', 'TEST_SET') and isinstance(partition, dict):
+            continue
         if not isinstance(ids, list) or not all(isinstance(i, str) for i in ids):
-            raise ValueError(f'{path}: {name} must be a list of subject names')
+            what = 'subject' if name in ('TRAIN_SET', 'TEST_SET') else 'sequence'
+            raise ValueError(f'{path}: {name} must be a list of {what} names')
     both = sorted(set(partition['TRAIN_SET']) & set(partition['TEST_SET']))
     if both:
         raise ValueError(f'{path}: {len(both)} subjects are in both sets, such as {both[:3]}')

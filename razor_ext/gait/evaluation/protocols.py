@@ -29,6 +29,24 @@ def view_matrix(probe: EmbeddingSet, gallery: EmbeddingSet, views: Sequence[str]
     return matrix.round(2)
 
 
+def rank_matrices(probe: EmbeddingSet, gallery: EmbeddingSet, views: Sequence[str],
+                  distance: BlockDistance, ranks: Sequence[int]) -> list[np.ndarray]:
+    """Rank-k of every pair of views, for each k; see :func:`view_matrix`."""
+    matrices = [np.full((len(views), len(views)), np.nan) for _ in ranks]
+    for j, gallery_view in enumerate(views):
+        seen = gallery.select(gallery.views == gallery_view)
+        if not len(seen):
+            continue
+        nearest = top_subjects(probe, seen, distance, max(ranks))
+        hits = (nearest == probe.subjects[:, None]).cumsum(1) > 0
+        for i, view in enumerate(views):
+            rows = probe.views == view
+            for matrix, rank in zip(matrices, ranks):
+                if rows.any():
+                    matrix[i, j] = hits[rows, min(rank, hits.shape[1]) - 1].mean() * 100
+    return [matrix.round(2) for matrix in matrices]
+
+
 def exclude_identical_views(matrix: np.ndarray) -> np.ndarray:
     """Mean over the other gallery views, for each probe view ``[views]``."""
     off = np.where(np.eye(len(matrix), dtype=bool), np.nan, matrix)
@@ -38,6 +56,10 @@ def exclude_identical_views(matrix: np.ndarray) -> np.ndarray:
 def _nanmean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
     count = (~np.isnan(values)).sum(axis)
     return np.where(count, np.nansum(values, axis) / np.maximum(count, 1), np.nan)
+
+
+def _percent(values: np.ndarray) -> float:
+    return float(values.mean() * 100) if len(values) else float('nan')
 
 
 @dataclass
@@ -54,15 +76,20 @@ class Retrieval:
     ap: np.ndarray
     inp: np.ndarray
 
-    def summary(self, mask: np.ndarray | None = None, ranks: Sequence[int] = (1,)) -> dict:
-        """Per cent over the probes (under a mask) that have a match."""
-        keep = ~np.isnan(self.rank) if mask is None else ~np.isnan(self.rank) & mask
-        if not keep.any():
-            return {**{f'R{k}': np.nan for k in ranks}, 'mAP': np.nan, 'mINP': np.nan}
-        result = {f'R{k}': float((self.rank[keep] <= k).mean() * 100) for k in ranks}
-        result['mAP'] = float(self.ap[keep].mean() * 100)
-        result['mINP'] = float(self.inp[keep].mean() * 100)
-        return result
+    def summary(self, mask: np.ndarray | None = None, ranks: Sequence[int] = (1,),
+                count_misses: bool = False) -> dict:
+        """Per cent over the probes (under a mask) that have a match.
+
+        Args:
+            mask (np.ndarray, optional): Probes that count.
+            ranks (Sequence[int]): Ranks asked for.
+            count_misses (bool): Count a probe without a match as a miss of every rank.
+        """
+        asked = np.ones(len(self.rank), dtype=bool) if mask is None else mask
+        keep = asked & ~np.isnan(self.rank)
+        ranked = self.rank[asked if count_misses else keep]
+        result = {f'R{k}': _percent(ranked <= k) for k in ranks}
+        return {**result, 'mAP': _percent(self.ap[keep]), 'mINP': _percent(self.inp[keep])}
 
 
 def retrieve(probe: EmbeddingSet, gallery: EmbeddingSet, distance: BlockDistance,

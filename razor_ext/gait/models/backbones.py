@@ -59,14 +59,17 @@ class GaitResNet(FrameBackbone):
         in_channels (int): Channels of a frame.
         channels (Sequence[int]): Channels of the four stages; the stem has those of the first.
         strides (Sequence[int]): Stride of each stage's first block.
-        blocks (Sequence[int]): Blocks per stage; (1, 1, 1, 1) is ResNet-9.
+        blocks (Sequence[int]): Blocks per stage; (1, 1, 1, 1) is ResNet-9. A stage of 0 blocks is
+            left out, its width and stride with it.
         stem_stride (int): Stride of the stem; 2 quarters the cost.
+        max_pool (bool): Halve the stem's output by max-pooling, 3x3.
         init_cfg (dict, optional): MMEngine weight initialisation.
     """
 
     def __init__(self, in_channels: int = 1, channels: Sequence[int] = (64, 128, 256, 512),
                  strides: Sequence[int] = (1, 2, 2, 1), blocks: Sequence[int] = (1, 1, 1, 1),
-                 stem_stride: int = 1, init_cfg: dict | None = None) -> None:
+                 stem_stride: int = 1, max_pool: bool = False,
+                 init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         if not len(channels) == len(strides) == len(blocks):
             raise ValueError('GaitResNet needs channels, strides and blocks of one length, got '
@@ -74,18 +77,22 @@ class GaitResNet(FrameBackbone):
         self.conv1 = nn.Conv2d(in_channels, channels[0], 3, stem_stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels[0])
         self.relu = nn.ReLU(inplace=True)
+        self.pool = nn.MaxPool2d(3, 2, 1) if max_pool else None
         self.num_stages = len(channels)
         width = channels[0]
         for i, (out, stride, depth) in enumerate(zip(channels, strides, blocks), 1):
-            layer = [BasicBlock(width, out, stride)]
-            layer += [BasicBlock(out, out, 1) for _ in range(depth - 1)]
+            layer = []
+            for j in range(depth):
+                layer.append(BasicBlock(width, out, 1 if j else stride))
+                width = out
             self.add_module(f'layer{i}', nn.Sequential(*layer))
-            width = out
         self.out_channels = width
 
     def forward_frames(self, x: Tensor) -> Tensor:
         """Map frames ``[m, c, h, w]`` to features, 16x11 for 64x44 input."""
         x = self.relu(self.bn1(self.conv1(x)))
+        if self.pool is not None:
+            x = self.pool(x)
         for i in range(1, self.num_stages + 1):
             x = getattr(self, f'layer{i}')(x)
         return x
@@ -93,23 +100,25 @@ class GaitResNet(FrameBackbone):
 
 @MODELS.register_module()
 class GaitPlainCNN(FrameBackbone):
-    """Six plain convolutions with two max-poolings (GaitSet, AAAI 2019).
+    """Plain convolutions with max-poolings: six with two of them (GaitSet, AAAI 2019).
 
     Args:
         in_channels (int): Channels of a frame.
-        channels (Sequence[int]): Channels of the stages, two convolutions each, pooled in between.
+        channels (Sequence[int | Sequence[int]]): Channels of the stages, pooled in between: a
+            number for two convolutions of that width, or the widths of any convolutions.
         init_cfg (dict, optional): MMEngine weight initialisation.
     """
 
-    def __init__(self, in_channels: int = 1, channels: Sequence[int] = (64, 128, 256),
+    def __init__(self, in_channels: int = 1,
+                 channels: Sequence[int | Sequence[int]] = (64, 128, 256),
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         layers: list[nn.Module] = []
         width = in_channels
-        for i, out in enumerate(channels):
+        for i, stage in enumerate(channels):
             if i:
                 layers.append(nn.MaxPool2d(2))
-            for _ in range(2):
+            for out in (stage, stage) if isinstance(stage, int) else stage:
                 kernel = 3 if layers else 5
                 layers += [nn.Conv2d(width, out, kernel, padding=kernel // 2, bias=False),
                            nn.LeakyReLU(inplace=True)]

@@ -33,12 +33,13 @@ class GaitDataPreprocessor(BaseDataPreprocessor):
     ``[1, 1, sum(s), h, w]``, their lengths standing in the data samples, which stay on the host.
 
     Args:
-        scale (float): Factor of the pixel values.
+        scale (float | None): Factor of the pixel values. None is for part labels: they are taken as
+            they are, and a sequence in which 255 occurs is one of silhouettes, divided by 255.
         min_frames (int): Shorter sequences are repeated, whole, until they have that many frames.
         non_blocking (bool): Whether to copy to the device asynchronously.
     """
 
-    def __init__(self, scale: float = 1 / 255, min_frames: int = 1,
+    def __init__(self, scale: float | None = 1 / 255, min_frames: int = 1,
                  non_blocking: bool = False) -> None:
         super().__init__(non_blocking)
         self.scale = scale
@@ -63,9 +64,13 @@ class GaitDataPreprocessor(BaseDataPreprocessor):
         names = [f'sequence {i}' for i in range(len(data['inputs']))] if samples is None else [
             sample.get('path', f'sequence {i}') for i, sample in enumerate(samples)]
         frames = [self._check(x, name) for x, name in zip(data['inputs'], names)]
+        if self.scale is None:
+            frames = [x.float() / (255 if bool((x == 255).any()) else 1) for x in frames]
         for sample, x in zip(samples or (), frames):
             sample.set_metainfo({'num_frames': x.shape[1]})
         equal = len({x.shape[1] for x in frames}) == 1
         inputs = torch.stack(frames) if equal else torch.cat(frames, dim=1)[None]
-        inputs = self.cast_data(inputs).float() * self.scale
+        inputs = self.cast_data(inputs).float()
+        if self.scale is not None:
+            inputs = inputs * self.scale
         return {'inputs': inputs, 'data_samples': samples}

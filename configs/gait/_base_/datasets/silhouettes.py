@@ -18,7 +18,7 @@ silhouettes = dict(data_prefix=dict(path='silhouettes'))
 train_dataloader = dict(
     loader,
     sampler=dict(type='DefaultSampler', shuffle=True),
-    batch_sampler=dict(type='TripletBatchSampler'),
+    batch_sampler=dict(type='TripletBatchSampler', shuffle=True),
     dataset=dict(silhouettes, split='train', pipeline=train_pipeline))
 val_dataloader = dict(
     loader,

@@ -5,18 +5,24 @@ from mmengine.model import BaseModel
 
 from ...models import GaitPlainCNN, GaitResNet
 from ..registry import ModelContext, register_model, register_names
-from ..section import Section
+from ..section import Section, SettingError, shown
 
 
 @register_model('Baseline')
 def baseline(model: Section, context: ModelContext) -> dict:
     """Give the config of GaitBase, or of the plain CNN."""
     backbone = model.section('backbone_cfg')
-    config = backbone.choice('type', {'Plain': _plain, 'ResNet9': _resnet})(backbone)
+    config, width = backbone.choice('type', {'Plain': _plain, 'ResNet9': _resnet})(backbone)
     backbone.done()
-    return {'backbone': config,
-            'pooling': {'type': 'HorizontalPyramidPooling', 'bins': model.integers('bin_num')},
-            'head': {**bnneck_head(model), **context.head_losses()}}
+    bins = model.integers('bin_num')
+    head = bnneck_head(model)
+    for key, found, expected in (('in_channels', head['in_channels'], width),
+                                 ('parts_num', head['num_parts'], sum(bins))):
+        if found != expected:
+            raise SettingError(f'{model.where("SeparateFCs")}.{key}={found} does not fit: the '
+                               f'layers before it give {expected}')
+    return {'backbone': config, 'pooling': {'type': 'HorizontalPyramidPooling', 'bins': bins},
+            'head': {**head, **context.head_losses()}}
 
 
 def bnneck_head(model: Section) -> dict:
@@ -33,25 +39,37 @@ def bnneck_head(model: Section) -> dict:
     return head
 
 
-def _resnet(backbone: Section) -> dict:
+def _resnet(backbone: Section) -> tuple[dict, int]:
     if backbone.choice('block', ('BasicBlock', 'Bottleneck')) != 'BasicBlock':
         raise backbone.fail('block', 'has no counterpart: only BasicBlock has')
-    if backbone.flag('maxpool', True):
-        raise backbone.fail('maxpool', 'has no counterpart (left out it is true): only false has')
+    channels = backbone.integers('channels', [32, 64, 128, 256], length=4)
+    blocks = backbone.integers('layers', [1, 2, 2, 1], least=0, length=4)
+    width = next((c for c, depth in zip(reversed(channels), reversed(blocks)) if depth),
+                 channels[0])
     return {'type': 'GaitResNet', 'in_channels': backbone.integer('in_channel', 1),
-            'channels': backbone.integers('channels', [32, 64, 128, 256], length=4),
-            'blocks': backbone.integers('layers', [1, 2, 2, 1], length=4),
-            'strides': backbone.integers('strides', [1, 2, 2, 1], length=4)}
+            'channels': channels, 'blocks': blocks,
+            'strides': backbone.integers('strides', [1, 2, 2, 1], length=4),
+            'max_pool': backbone.flag('maxpool', True)}, width
 
 
-def _plain(backbone: Section) -> dict:
+def _plain(backbone: Section) -> tuple[dict, int]:
     layers = backbone.get('layers_cfg')
-    channels = [int(v.split('-')[1]) for v in layers if v.startswith('BC-')]
-    if layers != [x for i, c in enumerate(channels[::2])
-                  for x in (['M'] if i else []) + [f'BC-{c}'] * 2]:
-        raise backbone.fail('layers_cfg', 'is not BC pairs with M between')
-    return {'type': 'GaitPlainCNN', 'in_channels': backbone.integer('in_channels', 1),
-            'channels': channels[::2]}
+    if not isinstance(layers, list) or not layers or layers[0] == 'M':
+        raise backbone.fail('layers_cfg', 'must be a list of BC-<channels> and M, BC first')
+    stages: list[list[int]] = [[]]
+    for layer in layers:
+        if layer == 'M':
+            stages.append([])
+            continue
+        kind, _, channels = layer.partition('-') if isinstance(layer, str) else ('', '', '')
+        # of few digits: a width, not a number that Python may refuse to read
+        if kind != 'BC' or not (channels.isascii() and channels.isdecimal()) or not (
+                len(channels) < 6 and int(channels)):
+            raise backbone.fail('layers_cfg', f'has {shown(layer)}: the layers of a plain CNN are '
+                                              'BC-<channels> and M')
+        stages[-1].append(int(channels))
+    return ({'type': 'GaitPlainCNN', 'in_channels': backbone.integer('in_channels', 1),
+             'channels': stages}, next(stage[-1] for stage in reversed(stages) if stage))
 
 
 @register_names(GaitResNet, GaitPlainCNN)
