@@ -1,10 +1,12 @@
 """Official OpenGait checkpoints to ours and back, by parameter name."""
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.logging import print_log
 from torch import Tensor
@@ -139,16 +141,26 @@ def load_own(path: str | Path) -> tuple[dict[str, Tensor], int]:
         state, meta = content['state_dict'], content.get('meta')
     iteration = meta.get('iter', 0) if isinstance(meta, dict) else 0
     state = _checked(state, path, "no checkpoint: expected a dict with 'state_dict'")
-    return state, iteration if isinstance(iteration, int) else 0
+    return state, int(iteration) if isinstance(iteration, (int, np.integer)) else 0
 
 
 def _load(path: str | Path) -> Any:
     try:
+        _check_sums(path)
         return safe_load(str(path), map_location='cpu', allow_unsafe=False)
     except Exception as error:  # a corrupted file can raise almost anything
         reason = ' '.join(str(error).split())[:400]
         raise CheckpointError(f'{path}: refused, or unreadable: {type(error).__name__}: '
                               f'{reason}') from error
+
+
+def _check_sums(path: str | Path) -> None:
+    """Raise an error for a damaged entry of a zip file, whose checksums torch does not look at."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f'its entry {shown(damaged)} is damaged')
 
 
 def _checked(state: object, path: str | Path, expected: str) -> dict[str, Tensor]:

@@ -134,7 +134,8 @@ def settings_of(name: str) -> dict:
     if 'smooth' in facts:
         softmax['label_smooth'] = facts['smooth']
     return {'data_cfg': data, 'evaluator_cfg': evaluator, 'trainer_cfg': trainer,
-            'model_cfg': facts['model'], 'optimizer_cfg': facts.get('optimizer', SGD),
+            'model_cfg': facts['model'],
+            'optimizer_cfg': copy.deepcopy(facts.get('optimizer', SGD)),
             'scheduler_cfg': {'scheduler': 'MultiStepLR', 'gamma': 0.1,
                               'milestones': list(facts['milestones'])},
             'loss_cfg': [{'type': 'TripletLoss', 'margin': 0.2, 'loss_term_weight': 1.0,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,29 @@ def test_configs_are_whole(path):
             TRANSFORMS.build(step)
     METRICS.build(cfg.val_evaluator)
     METRICS.build(cfg.test_evaluator)
+
+
+def test_published_training_is_opengaits():
+    """Milestones, augmentations and the mixing of batches of the shipped published configs."""
+    milestones = {'gaitbase_8xb16-60k_casiab-64x44': [20000, 40000, 50000],
+                  'gaitbase-plain_8xb16-60k_casiab-64x44': [20000, 40000],
+                  'gaitbase_32xb8-120k_oumvlp-64x44': [60000, 80000, 100000],
+                  'gaitbase_32xb4-60k_gait3d-64x44': [20000, 40000, 50000],
+                  'gaitbase_32xb4-180k_grew-64x44': [80000, 120000, 150000],
+                  'gaitgl_8xb8-80k_casiab-64x44': [70000],
+                  'gaitgl_32xb8-210k_oumvlp-64x44': [150000, 200000]}
+    for path in CONFIGS:
+        if path.stem not in milestones:
+            continue
+        cfg = Config.fromfile(path)
+        assert cfg.param_scheduler.milestones == milestones[path.stem]
+        steps = cfg.train_dataloader.dataset.pipeline
+        kinds = [s.type for s in steps]
+        assert all(s.style == 'opengait' for s in steps if s.type in (
+            'RotateSequence', 'PerspectiveSequence', 'EraseSequence', 'FlipSequence'))
+        if 'PerspectiveSequence' in kinds:  # before the sides are cut
+            assert kinds.index('PerspectiveSequence') < kinds.index('CropSides')
+        assert cfg.train_dataloader.batch_sampler.shuffle
 
 
 def test_every_published_setting_has_a_config():
@@ -138,3 +162,25 @@ def test_trains_tests_and_draws(tmp_path, monkeypatch):
     assert cv2.imread(str(tmp_path / 'strip.png')).shape == (3 * 64, 56 + 12 * 64, 3)
     with pytest.raises(SystemExit, match=r"view '5'; the views of this subject are \['000', '090'"):
         run_tool(monkeypatch, 'visualize.py', 'strip', config, 'x.png', '--view', '5')
+
+
+def test_a_tree_of_test_subjects_is_enough(tmp_path, monkeypatch):
+    """tools/test.py needs no training set, and writes its figures."""
+    write_tree(tmp_path, ['001', '002'], [*(f'nm-{i:02d}' for i in range(1, 7)), 'bg-01', 'bg-02',
+                                          'cl-01', 'cl-02'], ['000', '090'], frames=2, train=[])
+    data = dataset_cfg(tmp_path, pipeline=PIPELINE, _delete_=True)
+    config = tmp_path / 'config.py'
+    config.write_text(Config({
+        '_base_': [str(ROOT / 'configs/gait/gaitbase/gaitbase-small_demo-64x44.py')],
+        'train_dataloader': {'dataset': {**data, 'split': 'train'}},
+        'test_dataloader': {'num_workers': 0, 'persistent_workers': False, 'dataset': {
+            **data, 'split': 'test', 'test_mode': True}}}).pretty_text)
+    model = MODELS.build(Config.fromfile(config).model)
+    torch.save({'state_dict': model.state_dict(), 'meta': {}}, tmp_path / 'model.pth')
+    out = tmp_path / 'figures.json'
+    monkeypatch.setattr(sys, 'argv', ['test.py', str(config), str(tmp_path / 'model.pth'),
+                                      '--work-dir', str(tmp_path / 'work'), '--out', str(out)])
+    runpy.run_path(str(ROOT / 'tools' / 'test.py'), run_name='__main__')
+    assert set(json.loads(out.read_text())) == {'gait/NM', 'gait/BG', 'gait/CL', 'gait/mean'}
+    chart, = (tmp_path / 'work').rglob('rank1_by_view.json')
+    assert set(json.loads(chart.read_text())) == {'NM', 'BG', 'CL'}

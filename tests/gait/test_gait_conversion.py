@@ -16,6 +16,7 @@ from razor_ext.gait.checkpoint import (
     official_names,
     to_official,
 )
+
 from .gait_builders import GAITGL_OUMVLP, gaitbase, gaitgl, plain
 from .gait_trees import run_tool
 
