@@ -5,6 +5,8 @@ import argparse
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
 
 import razor_ext  # noqa: F401  repairs of upstream come before its import
 from razor_ext.engine import check_config, write_json
@@ -22,6 +24,24 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', help='the file to save metric results, JSON')
     parser.add_argument('--dump', help='the .pkl file to dump predictions for offline evaluation')
     return parser.parse_args()
+
+
+class MetricsFileHook(Hook):
+    """Writes the figures of a test as soon as they are known, before any hook that may fail.
+
+    Args:
+        path: the JSON file.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Write them, from the first rank."""
+        if runner.rank == 0:
+            write_json(self.path, metrics)
 
 
 def load(args: argparse.Namespace) -> Config:
@@ -68,9 +88,9 @@ def main() -> None:
         evaluators = evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]
         cfg.test_evaluator = [*evaluators, dict(type='DumpResults', out_file_path=args.dump)]
     runner = build_runner(cfg)
-    metrics = runner.test()
-    if args.out is not None and runner.rank == 0:
-        write_json(args.out, metrics)
+    if args.out is not None:
+        runner.register_hook(MetricsFileHook(args.out))
+    runner.test()
     leave_group()
 
 

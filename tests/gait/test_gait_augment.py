@@ -26,13 +26,13 @@ def test_opengaits_perspective_zooms_along_x_only(width, reach):
     """Each end of the top and of the bottom row shows a column of its own, evenly drawn."""
     transform = TRANSFORMS.build({'type': 'PerspectiveSequence', **OPENGAIT})
     np.random.seed(0)
-    drawn = np.stack([transform._corners(64, width)[0] for _ in range(4000)])
+    drawn = np.stack([transform._corners(64, width)[0] for _ in range(3000)])
     assert (drawn[:, :2, 1] == 0).all() and (drawn[:, 2:, 1] == 64).all()
     for corner, low, high in ((0, 0, reach - 1), (3, 0, reach - 1),
                               (1, width - reach, width - 1), (2, width - reach, width - 1)):
         values, counts = np.unique(drawn[:, corner, 0], return_counts=True)
         assert values.tolist() == list(range(low, high + 1))
-        assert counts.min() > 0.7 * 4000 / reach and counts.max() < 1.3 * 4000 / reach
+        assert counts.min() > 0.7 * 3000 / reach and counts.max() < 1.3 * 3000 / reach
     assert abs(np.corrcoef(drawn[:, :, 0].T)[np.triu_indices(4, 1)]).max() < 0.08
     _, target = transform._corners(64, width)
     assert target.tolist() == [[0, 0], [width, 0], [width, 64], [0, 64]]
@@ -116,7 +116,7 @@ def test_rotation_draws_its_angle_evenly():
 def test_erasing_is_of_the_stated_areas_and_reaches_every_border(style):
     frame = np.full((1, 64, 44), 255, np.uint8)
     boxes = []
-    for seed in range(3000):
+    for seed in range(1500):
         rows, cols = np.nonzero(run({'type': 'EraseSequence', 'style': style, 'prob': 1.},
                                     frame, seed)[0] == 0)
         boxes.append((rows.min(), rows.max() + 1, cols.min(), cols.max() + 1))
@@ -124,7 +124,7 @@ def test_erasing_is_of_the_stated_areas_and_reaches_every_border(style):
     heights, widths = bottom - top, right - left
     shares = heights * widths / (64 * 44)
     assert 0.045 < shares.min() < 0.055 and 0.19 < shares.max() < 0.21
-    assert abs(shares.mean() - 0.125) < 0.004  # evenly between 5 and 20 %
+    assert abs(shares.mean() - 0.125) < 0.005  # evenly between 5 and 20 %
     aspects = heights / widths
     assert aspects.min() > 0.27 and aspects.max() < 3.7
     assert heights.max() < 64 and widths.max() < 44

@@ -22,9 +22,7 @@ EXECUTES = '''__import__('pathlib').Path('ran').write_text('x')'''
 HOSTILE_KEY = f"x': {EXECUTES}, 'y"
 #: Where a value went into the config unescaped.
 PLACES = ['scheduler_cfg.milestones', 'optimizer_cfg.lr', 'model_cfg.bin_num',
-          'trainer_cfg.total_iter', 'data_cfg.dataset_root', 'data_cfg.dataset_partition',
-          'trainer_cfg.sampler.frames_num_fixed', 'trainer_cfg.restore_hint',
-          'model_cfg.backbone_cfg.channels', 'loss_cfg']
+          'trainer_cfg.total_iter', 'data_cfg.dataset_root', 'trainer_cfg.restore_hint']
 
 
 def _texts(content):
@@ -181,7 +179,7 @@ def check_settings(content):
 
 
 @seed(0)
-@settings(max_examples=400, deadline=None, database=None)
+@settings(max_examples=300, deadline=None, database=None)
 @given(mutated_settings())
 def test_fuzzed_settings(content):
     check_settings(content)
@@ -200,7 +198,7 @@ def mutated_text(draw):
 
 
 @seed(0)
-@settings(max_examples=150, deadline=None, database=None)
+@settings(max_examples=100, deadline=None, database=None)
 @given(st.data())
 def test_fuzzed_files(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / 'fuzzed.yaml'
