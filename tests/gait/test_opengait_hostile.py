@@ -179,7 +179,7 @@ def check_settings(content):
 
 
 @seed(0)
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=200, deadline=None, database=None)
 @given(mutated_settings())
 def test_fuzzed_settings(content):
     check_settings(content)
@@ -212,10 +212,11 @@ def test_fuzzed_files(tmp_path_factory, data):
 
 
 @pytest.mark.slow
-@settings(max_examples=10000, deadline=None, database=None)
-@given(mutated_settings())
-def test_fuzzed_settings_at_length(content):
-    check_settings(content)
+@pytest.mark.parametrize('number', range(20))
+def test_fuzzed_settings_at_length(number):
+    """Ten thousand cases in all."""
+    fuzz = given(mutated_settings())(check_settings)
+    seed(number)(settings(max_examples=500, deadline=None, database=None)(fuzz))()
 
 
 def test_written_configs_survive_their_reading(tmp_path):

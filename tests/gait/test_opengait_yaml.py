@@ -215,6 +215,24 @@ def test_schedules_follow_torch(settings, reference, steps):
     assert rates[0] == pytest.approx(rates[1], rel=1e-9)
 
 
+@pytest.mark.parametrize(('dataset', 'judged', 'function', 'metric'), [
+    ('CASIA-B', 'CASIA-B', None, 'CASIABMetric'), ('CASIA-E', 'CASIA-E', None, 'CASIAEMetric'),
+    ('OUMVLP', 'OUMVLP', None, 'OUMVLPMetric'), ('CASIA-B', 'OUMVLP', None, 'OUMVLPMetric'),
+    ('SUSTech1K', 'SUSTech1K', None, 'SUSTech1KMetric'), ('CCPG', 'CCPG', 'CCPG', 'CCPGMetric'),
+    ('CCGR-MINI', 'CCGR-MINI', 'CCGR_MINI', 'CCGRMiniMetric'),
+    ('Gait3D', 'Gait3D', 'Gait3D', 'Gait3DMetric'),
+    ('Gait3D-Parsing', 'Gait3D-Parsing', 'Gait3D', 'Gait3DMetric')])
+def test_every_data_set_and_protocol(dataset, judged, function, metric, tmp_path):
+    cfg = converted(changed(
+        ('data_cfg.dataset_name', dataset), ('data_cfg.test_dataset_name', judged),
+        ('evaluator_cfg.eval_func', function and f'evaluate_{function}')), tmp_path)
+    assert cfg.test_dataloader.dataset.type in DATASETS
+    assert cfg.train_dataloader.dataset.split == 'train'
+    assert cfg.test_dataloader.dataset.test_mode and cfg.test_dataloader.dataset.split == 'test'
+    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+        assert type(METRICS.build(evaluator)).__name__ == metric == evaluator.type
+
+
 def test_weights_start_as_opengaits():
     model = MODELS.build(convert_settings(settings_of('baseline')).config['model'])
     model.init_weights()

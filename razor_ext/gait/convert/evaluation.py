@@ -38,6 +38,8 @@ def _indoor(evaluator: Section, dataset: str) -> dict:
         if dataset not in ('CASIA-B', 'OUMVLP'):
             raise evaluator.fail('cross_view_gallery', 'is defined for CASIA-B and OUMVLP')
         return {'type': _INDOOR[dataset], 'protocols': ['cross_view']}
+    if dataset == 'SUSTech1K':  # has the one protocol
+        return {'type': _INDOOR[dataset]}
     return {'type': _INDOOR[dataset], 'protocols': ['single_view']}
 
 
