@@ -19,10 +19,14 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     try:
-        converted = convert_settings(read_settings(args.source))
+        settings = read_settings(args.source)
+    except SettingError as error:
+        raise SystemExit(f'error: {error}') from error
+    try:
+        converted = convert_settings(settings)
         write_config(converted, args.target, BASES)
     except (SettingError, OSError) as error:
-        raise SystemExit(f'error: {error}') from error
+        raise SystemExit(f'error: {args.source}: {error}') from error
     for note in converted.notes:
         print(f'note: {note}')
     print(args.target)
