@@ -33,11 +33,13 @@ def official_names(model: GaitRecognizer) -> dict[str, str]:
     Raises:
         CheckpointError: If the model is none that OpenGait has.
     """
-    kind = type(model.backbone)
-    name_of = next((NAME_MAPS[base] for base in kind.__mro__ if base in NAME_MAPS), None)
+    # a neck or a pooling of its own names a model more closely than a backbone that several share
+    kinds = [type(part) for part in (model.neck, model.pooling, model.backbone)]
+    name_of = next((NAME_MAPS[base] for kind in kinds for base in kind.__mro__
+                    if base in NAME_MAPS), None)
     if name_of is None:
-        raise CheckpointError(f'OpenGait has no model with the backbone {kind.__name__}: those it '
-                              f'has are {sorted(k.__name__ for k in NAME_MAPS)}')
+        raise CheckpointError(f'OpenGait has no model with the backbone {kinds[-1].__name__}: '
+                              f'those it has are {sorted(k.__name__ for k in NAME_MAPS)}')
     names = {}
     for key in model.state_dict():
         name = name_of(model, key)

@@ -39,6 +39,62 @@ def gaitgl(num_classes=74, stem=(32,), stages=((64,), (128,), (128,)), num_strip
             'data_preprocessor': {'type': 'GaitDataPreprocessor', 'min_frames': 3}, **kwargs}
 
 
+def deepgaitv2(num_classes=74, mode='p3d', channels=(64, 128, 256, 512), blocks=(1, 1, 1, 1),
+               embed=256, **kwargs):
+    return {'type': 'GaitRecognizer',
+            'backbone': {'type': 'DeepGaitV2Backbone', 'mode': mode, 'channels': channels,
+                         'blocks': blocks},
+            'pooling': {'type': 'HorizontalPyramidPooling', 'bins': (16,)},
+            'head': {'type': 'PartBNNeckHead', 'in_channels': channels[-1],
+                     'embed_channels': embed, 'num_parts': 16, 'num_classes': num_classes,
+                     **LOSSES}, **kwargs}
+
+
+def part_head(width, embed, parts):
+    return {'type': 'PartHead', 'in_channels': width, 'embed_channels': embed, 'num_parts': parts,
+            'loss_triplet': LOSSES['loss_triplet']}
+
+
+def gaitset(channels=(32, 64, 128), embed=256, **kwargs):
+    return {'type': 'GaitRecognizer',
+            'backbone': {'type': 'GaitPlainCNN', 'channels': channels, 'out_indices': (0, 1, 2)},
+            'neck': {'type': 'GaitSetNeck', 'channels': channels},
+            'pooling': {'type': 'HorizontalPyramidPooling', 'bins': (16, 8, 4, 2, 1)},
+            'head': part_head(channels[-1], embed, 62), **kwargs}
+
+
+def gaitpart(channels=((32, 32), (64, 64), (128, 128)), strips=(1, 4, 8), embed=128, **kwargs):
+    width = channels[-1][-1]
+    return {'type': 'GaitRecognizer',
+            'backbone': {'type': 'GaitPlainCNN', 'channels': channels, 'strips': strips},
+            'pooling': {'type': 'MicroMotionPooling', 'in_channels': width},
+            'head': part_head(width, embed, 16), **kwargs}
+
+
+def gln(num_classes=None, channels=(32, 64, 128), lateral=256, embed=256, dropout=0.9, **kwargs):
+    head = part_head(lateral, embed, 93)
+    if num_classes is not None:
+        head = {**head, **LOSSES, 'type': 'GLNHead', 'num_classes': num_classes,
+                'compact_channels': embed, 'dropout': dropout}
+    return {'type': 'GaitRecognizer',
+            'backbone': {'type': 'GaitPlainCNN', 'channels': channels, 'out_indices': (0, 1, 2)},
+            'neck': {'type': 'GLNNeck', 'channels': channels, 'lateral_channels': lateral},
+            'pooling': {'type': 'HorizontalPyramidPooling', 'bins': (16, 8, 4, 2, 1)},
+            'head': head, **kwargs}
+
+
+#: The models of the zoo, small.
+ZOO = {
+    'deepgaitv2-2d': deepgaitv2(5, '2d', (4, 6, 8, 10), (1, 2, 1, 1), 7),
+    'deepgaitv2-p3d': deepgaitv2(5, 'p3d', (4, 6, 8, 10), (1, 2, 1, 1), 7),
+    'deepgaitv2-3d': deepgaitv2(5, '3d', (4, 6, 8, 10), (1, 2, 1, 1), 7),
+    'gaitset': gaitset((4, 6, 8), 7),
+    'gaitpart': gaitpart(((4, 4), (6, 6), (8, 8)), embed=7),
+    'gaitpart-oumvlp': gaitpart(((4, 4), (6, 6), (8, 8, 12, 12)), (1, 1, 8), 7),
+    'gln': gln(None, (4, 6, 8), 5, 7),
+    'gln-compact': gln(5, (4, 6, 8), 5, 7),
+}
+
 GAITGL_OUMVLP = {'stem': (32, 32), 'stages': ((64, 64), (128, 128), (256, 256)), 'num_strips': 2}
 
 

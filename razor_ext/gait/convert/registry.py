@@ -4,7 +4,8 @@ A model has a file of its own in `zoo/`, which registers two functions:
 
 - a builder under the name of `model_cfg.model`, which turns the settings of the model into the
   config of a recogniser;
-- a name map under the class of the backbone, which gives the official name of a parameter.
+- a name map under the class of the part that tells the model, its neck, pooling or backbone, which
+  gives the official name of a parameter.
 """
 from __future__ import annotations
 
@@ -61,13 +62,16 @@ def register_model(name: str) -> Callable[[Builder], Builder]:
     return decorate
 
 
-def register_names(*backbones: type[nn.Module]) -> Callable[[NameMap], NameMap]:
-    """Register a name map for the recognisers that have one of these backbones."""
+def register_names(*parts: type[nn.Module]) -> Callable[[NameMap], NameMap]:
+    """Register a name map for the recognisers that have one of these necks, poolings or backbones.
+
+    The neck is looked up first, then the pooling, then the backbone.
+    """
     def decorate(names: NameMap) -> NameMap:
-        for backbone in backbones:
-            if backbone in NAME_MAPS:
-                raise KeyError(f'two name maps for backbone {backbone.__name__}')
-            NAME_MAPS[backbone] = names
+        for part in parts:
+            if part in NAME_MAPS:
+                raise KeyError(f'two name maps for {part.__name__}')
+            NAME_MAPS[part] = names
         return names
     return decorate
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from razor_ext.registry import MODELS
 
-from .layers import GlobalLocalConv3d
+from .layers import FocalConv2d, GlobalLocalConv3d, fold_frames, unfold_frames
 
 
 class FrameBackbone(BaseModule):
@@ -17,15 +17,17 @@ class FrameBackbone(BaseModule):
     frame_independent = True
     min_frames = 1
 
-    def forward_frames(self, x: Tensor) -> Tensor:
-        """Map frames ``[m, c, h, w]`` to features ``[m, o, h', w']``."""
+    def forward_frames(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Map frames ``[m, c, h, w]`` to one or several maps ``[m, o, h', w']``."""
         raise NotImplementedError
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``[n, c, s, h, w]`` to ``[n, o, s, h', w']``."""
-        n, _, s, h, w = x.shape
-        x = self.forward_frames(x.transpose(1, 2).reshape(n * s, -1, h, w))
-        return x.reshape(n, s, -1, x.shape[2], x.shape[3]).transpose(1, 2)
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Map ``[n, c, s, h, w]`` to one or several maps ``[n, o, s, h', w']``."""
+        n, s = x.shape[0], x.shape[2]
+        maps = self.forward_frames(fold_frames(x))
+        if isinstance(maps, tuple):
+            return tuple(unfold_frames(m, n, s) for m in maps)
+        return unfold_frames(maps, n, s)
 
 
 class BasicBlock(nn.Module):
@@ -100,35 +102,64 @@ class GaitResNet(FrameBackbone):
 
 @MODELS.register_module()
 class GaitPlainCNN(FrameBackbone):
-    """Plain convolutions with max-poolings: six with two of them (GaitSet, AAAI 2019).
+    """Plain convolutions in stages with max-poolings between them (GaitSet, GaitPart, GLN).
 
     Args:
         in_channels (int): Channels of a frame.
-        channels (Sequence[int | Sequence[int]]): Channels of the stages, pooled in between: a
-            number for two convolutions of that width, or the widths of any convolutions.
+        channels (Sequence[int | Sequence[int]]): Channels of every convolution of a stage, of any
+            number; a number stands for two of it. The first is 5x5, the others are 3x3.
+        strips (Sequence[int], optional): Strips of the convolutions of each stage, by default one.
+            With more they are GaitPart's focal convolutions.
+        out_indices (Sequence[int], optional): Stages whose maps are returned, before the pooling;
+            by default the last alone.
+        stem_stride (int): Stride of the first convolution; 2 quarters the cost.
         init_cfg (dict, optional): MMEngine weight initialisation.
     """
 
     def __init__(self, in_channels: int = 1,
                  channels: Sequence[int | Sequence[int]] = (64, 128, 256),
-                 init_cfg: dict | None = None) -> None:
+                 strips: Sequence[int] | None = None, out_indices: Sequence[int] | None = None,
+                 stem_stride: int = 1, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
+        strips = strips or [1] * len(channels)
+        if len(strips) != len(channels) or strips[0] != 1:
+            raise ValueError(f'strips {tuple(strips)} must have one entry for each of the '
+                             f'{len(channels)} stages of channels, the first of them 1')
         layers: list[nn.Module] = []
+        ends: list[int] = []
         width = in_channels
-        for i, stage in enumerate(channels):
+        for i, (stage, cuts) in enumerate(zip(channels, strips)):
             if i:
                 layers.append(nn.MaxPool2d(2))
             for out in (stage, stage) if isinstance(stage, int) else stage:
-                kernel = 3 if layers else 5
-                layers += [nn.Conv2d(width, out, kernel, padding=kernel // 2, bias=False),
-                           nn.LeakyReLU(inplace=True)]
+                conv = (self._conv(width, out, cuts) if layers else
+                        nn.Conv2d(width, out, 5, stem_stride, 2, bias=False))
+                layers += [conv, nn.LeakyReLU(inplace=True)]
                 width = out
+            ends.append(len(layers))
         self.feature = nn.Sequential(*layers)
         self.out_channels = width
+        self.out_indices = None if out_indices is None else tuple(out_indices)
+        taken = self.out_indices or (len(ends) - 1, )
+        if list(taken) != sorted({i for i in taken if 0 <= i < len(ends)}):
+            raise ValueError(f'out_indices {taken} must be rising numbers of the '
+                             f'{len(ends)} stages')
+        self._ends = [ends[i] for i in taken]
 
-    def forward_frames(self, x: Tensor) -> Tensor:
-        """Map frames ``[m, c, h, w]`` to features, 16x11 for 64x44 input."""
-        return self.feature(x)
+    @staticmethod
+    def _conv(width: int, out: int, strips: int) -> nn.Module:
+        if strips == 1:
+            return nn.Conv2d(width, out, 3, padding=1, bias=False)
+        return FocalConv2d(width, out, strips)
+
+    def forward_frames(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Map frames ``[m, c, h, w]`` to features, 16x11 after three stages of 64x44 input."""
+        maps, begin = [], 0
+        for end in self._ends:
+            x = self.feature[begin:end](x)
+            maps.append(x)
+            begin = end
+        return x if self.out_indices is None else tuple(maps)
 
 
 @MODELS.register_module()

@@ -70,6 +70,25 @@ class GaitHead(BaseModule):
 
 
 @MODELS.register_module()
+class PartHead(GaitHead):
+    """Embedding that only the triplet loss trains (GaitSet, GaitPart): there is no classifier."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if self.num_classes is not None or self.loss_cls is not None:
+            raise ValueError('PartHead has no classifier: leave out num_classes and loss_cls, or '
+                             'take PartBNNeckHead')
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return embeddings ``[n, embed_channels, p]`` of features ``[n, c, p]``."""
+        return self.fc(x)
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Refuse."""
+        raise RuntimeError("PartHead has no logits; leave tensor_output at 'embedding'")
+
+
+@MODELS.register_module()
 class PartBNNeckHead(GaitHead):
     """Embedding before a BNNeck with a cosine classifier per part (Luo et al., 2019; GaitBase)."""
 
@@ -116,3 +135,46 @@ class PartBNHead(GaitHead):
     def classify(self, embedding: Tensor) -> Tensor:
         """Return logits ``[n, classes, p]``."""
         return self._require_classifier()(embedding)
+
+
+@MODELS.register_module()
+class GLNHead(GaitHead):
+    """Embedding before a compact block with a linear classifier (Hou et al., ECCV 2020).
+
+    Args:
+        *args: See :class:`GaitHead`; with `num_classes` the compact block is built.
+        compact_channels (int): Channels that all parts together are reduced to.
+        dropout (float): Share of the features that are dropped before.
+        **kwargs: See :class:`GaitHead`.
+    """
+
+    def __init__(self, *args, compact_channels: int = 256, dropout: float = 0.9, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.compact: nn.Module | None = None
+        if self.num_classes is not None:
+            self.compact = nn.Sequential(
+                self._norm(self.embed_channels * self.num_parts), nn.Dropout(dropout), nn.ReLU(),
+                nn.Linear(self.embed_channels * self.num_parts, compact_channels, bias=False),
+                self._norm(compact_channels))
+            self.classifier = nn.Linear(compact_channels, self.num_classes, bias=False)
+
+    @staticmethod
+    def _norm(channels: int) -> nn.Module:
+        norm = nn.BatchNorm1d(channels)
+        norm.bias.requires_grad_(False)  # as published: it stays 0
+        return norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return embeddings ``[n, embed_channels, p]`` of features ``[n, c, p]``."""
+        return self.fc(x)
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Return logits ``[n, classes, 1]``."""
+        classifier = self._require_classifier()
+        assert self.compact is not None  # made with the classifier
+        return classifier(self.compact(embedding.flatten(1))).unsqueeze(-1)
+
+    def switch_to_deploy(self) -> None:
+        """Drop the compact block and the classifier."""
+        super().switch_to_deploy()
+        self.compact = None

@@ -11,6 +11,17 @@ from torch import Tensor, nn
 from razor_ext.registry import MODELS
 
 
+def fold_frames(x: Tensor) -> Tensor:
+    """Put the frames of ``[n, c, s, h, w]`` into the batch: ``[n * s, c, h, w]``."""
+    n, _, s, h, w = x.shape
+    return x.transpose(1, 2).reshape(n * s, -1, h, w)
+
+
+def unfold_frames(x: Tensor, clips: int, frames: int) -> Tensor:
+    """Take the frames out of the batch again: ``[n * s, c, h, w]`` to ``[n, c, s, h, w]``."""
+    return x.reshape(clips, frames, -1, x.shape[2], x.shape[3]).transpose(1, 2)
+
+
 class PartLinear(nn.Module):
     """One matrix per body part, without bias.
 
@@ -65,6 +76,8 @@ class PartLinear(nn.Module):
 class HorizontalPyramidPooling(BaseModule):
     """Mean plus max over horizontal bins (GaitSet, AAAI 2019; HPM, AAAI 2019).
 
+    Several maps are pooled one by one, and their parts follow each other.
+
     Args:
         bins (Sequence[int]): Bins of each pyramid level; each must divide the feature height.
     """
@@ -75,12 +88,13 @@ class HorizontalPyramidPooling(BaseModule):
 
     @property
     def num_parts(self) -> int:
-        """Number of parts returned."""
+        """Number of parts of one map."""
         return sum(self.bins)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Pool ``[n, c, h, w]`` to ``[n, c, parts]``."""
-        strips = [x.reshape(x.shape[0], -1, b, x.shape[2] // b * x.shape[3]) for b in self.bins]
+    def forward(self, x: Tensor | tuple[Tensor, ...]) -> Tensor:
+        """Pool one or several ``[n, c, h, w]`` to ``[n, c, parts]``."""
+        strips = [m.reshape(m.shape[0], -1, b, m.shape[2] // b * m.shape[3])
+                  for m in (x if isinstance(x, tuple) else (x, )) for b in self.bins]
         return torch.cat([s.mean(-1) + s.amax(-1) for s in strips], dim=-1)
 
 
@@ -110,6 +124,31 @@ class GeMPooling(BaseModule):
         peak = x.amax(-1, keepdim=True)
         mean = (x / peak).pow(self.p).mean(-1)
         return mean.pow(1.0 / self.p) * peak.squeeze(-1)
+
+
+class FocalConv2d(nn.Module):
+    """3x3 convolution of horizontal strips that do not see each other (GaitPart, CVPR 2020).
+
+    The strips are folded into the batch, where the padding at their cuts is that of an image.
+
+    Args:
+        in_channels (int): Input channels.
+        out_channels (int): Output channels.
+        num_strips (int): Strips; must divide the height of the input.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, num_strips: int) -> None:
+        super().__init__()
+        self.num_strips = num_strips
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[m, c, h, w]`` to ``[m, o, h, w]``."""
+        m, _, h, w = x.shape
+        k = self.num_strips
+        x = x.reshape(m, -1, k, h // k, w).transpose(1, 2).reshape(m * k, -1, h // k, w)
+        x = self.conv(x).reshape(m, k, -1, h // k, w).transpose(1, 2)
+        return x.reshape(m, -1, h, w)
 
 
 class GlobalLocalConv3d(nn.Module):

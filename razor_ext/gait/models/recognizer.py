@@ -1,9 +1,10 @@
-"""The gait recogniser: backbone, set pooling, part pooling, head."""
+"""The gait recogniser: backbone, set pooling, neck, part pooling, head."""
 from __future__ import annotations
 
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from razor_ext.registry import MODELS
 
@@ -11,13 +12,19 @@ from ..structures import GaitDataSample
 from .data_preprocessor import packed_lengths
 
 
+def _as_tuple(maps: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return maps if isinstance(maps, tuple) else (maps, )
+
+
 @MODELS.register_module()
 class GaitRecognizer(BaseModel):
     """Silhouette sequence to part embeddings.
 
     Args:
-        backbone (dict): Maps ``[n, 1, s, h, w]`` to ``[n, c, s', h', w']``.
-        pooling (dict): Maps ``[n, c, h', w']`` to part features ``[n, c, p]``.
+        backbone (dict): Maps ``[n, 1, s, h, w]`` to ``[n, c, s', h', w']``, or to several such.
+        pooling (dict): Maps ``[n, c, h', w']`` to part features ``[n, c, p]``; with the attribute
+            ``over_time`` it takes the backbone's maps themselves, and pools frames as well.
+        neck (dict, optional): Changes the maps ``[n, c, h', w']`` after the maximum over frames.
         head (dict): Maps part features to embeddings, and holds the losses.
         tensor_output (str): What ``mode='tensor'`` returns: ``'embedding'``, the model as it is
             deployed, or ``'logits'``, the model as it is trained, in which the embedding's channels
@@ -29,14 +36,16 @@ class GaitRecognizer(BaseModel):
 
     def __init__(self, backbone: dict, pooling: dict, head: dict,
                  tensor_output: str = 'embedding', data_preprocessor: dict | None = None,
-                 init_cfg: dict | list | None = None) -> None:
+                 init_cfg: dict | list | None = None, neck: dict | None = None) -> None:
         if tensor_output not in ('embedding', 'logits'):
             raise ValueError("tensor_output must be 'embedding' or 'logits', "
                              f'not {tensor_output!r}')
         if init_cfg is None:
-            init_cfg = {'type': 'Xavier', 'layer': ['Conv2d', 'Conv3d'], 'distribution': 'uniform'}
+            init_cfg = {'type': 'Xavier', 'layer': ['Conv1d', 'Conv2d', 'Conv3d'],
+                        'distribution': 'uniform'}
         super().__init__(data_preprocessor or {'type': 'GaitDataPreprocessor'}, init_cfg)
         self.backbone = MODELS.build(backbone)
+        self.neck = MODELS.build(neck) if neck else None
         self.pooling = MODELS.build(pooling)
         self.head = MODELS.build(head)
         self.tensor_output = tensor_output
@@ -48,13 +57,30 @@ class GaitRecognizer(BaseModel):
             inputs (Tensor): ``[n, 1, s, h, w]``, or ``[1, 1, sum(s), h, w]`` if packed.
             lengths (list[int], optional): Frames of each packed sequence.
         """
+        clips = self._clip_maps(inputs, lengths)
+        if getattr(self.pooling, 'over_time', False):
+            return torch.cat([self.pooling(clip) for clip, in clips])
+        maps: Tensor | tuple[Tensor, ...] = tuple(
+            torch.cat([m.amax(dim=2) for m in level]) for level in zip(*clips))
+        if self.neck is not None:
+            maps = self.neck(maps)
+        elif len(maps) == 1:
+            maps = maps[0]
+        return self.pooling(maps)
+
+    def _clip_maps(self, inputs: Tensor, lengths: list[int] | None) -> list[tuple[Tensor, ...]]:
+        """Return the backbone's maps of every packed sequence, or of the stack as one."""
         if lengths is None:
-            return self.pooling(self.backbone(inputs).amax(dim=2))
+            return [_as_tuple(self.backbone(inputs))]
         if self.backbone.frame_independent:
-            clips = self.backbone(inputs).split(lengths, dim=2)
-        else:
-            clips = [self.backbone(x) for x in inputs.split(lengths, dim=2)]
-        return self.pooling(torch.cat([x.amax(dim=2) for x in clips]))
+            levels = [m.split(lengths, dim=2) for m in _as_tuple(self.backbone(inputs))]
+            return list(zip(*levels))
+        if self.training and any(isinstance(m, _BatchNorm) for m in self.backbone.modules()):
+            raise ValueError(
+                f'sequences of {sorted(set(lengths))} frames share a batch, and '
+                f'{type(self.backbone).__name__} convolves over frames: its BatchNorm would see '
+                "one sequence at a time; train it with SampleFrames(mode='fixed')")
+        return [_as_tuple(self.backbone(x)) for x in inputs.split(lengths, dim=2)]
 
     def forward(self, inputs: Tensor, data_samples: list[GaitDataSample] | None = None,
                 mode: str = 'tensor') -> Tensor | dict[str, Tensor] | list[GaitDataSample]:

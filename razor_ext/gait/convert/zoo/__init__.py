@@ -1,4 +1,4 @@
 """The models of OpenGait that have a counterpart here, one file each."""
-from . import baseline, gaitgl
+from . import baseline, deepgaitv2, gaitgl, gaitpart, gaitset, gln
 
-__all__ = ['baseline', 'gaitgl']
+__all__ = ['baseline', 'deepgaitv2', 'gaitgl', 'gaitpart', 'gaitset', 'gln']

@@ -53,23 +53,46 @@ def _resnet(backbone: Section) -> tuple[dict, int]:
 
 
 def _plain(backbone: Section) -> tuple[dict, int]:
+    stages, width = plain_stages(backbone)
+    return {'type': 'GaitPlainCNN', 'in_channels': backbone.integer('in_channels', 1),
+            **stages}, width
+
+
+def plain_stages(backbone: Section) -> tuple[dict, int]:
+    """Stages of a `Plain` backbone from its `layers_cfg`, and the channels of its maps.
+
+    `BC-64` is a convolution to 64 channels, `FC-64-2` one of 2 ** 2 strips, `M` a pooling.
+
+    Args:
+        backbone (Section): Has the list.
+    """
     layers = backbone.get('layers_cfg')
     if not isinstance(layers, list) or not layers or layers[0] == 'M':
-        raise backbone.fail('layers_cfg', 'must be a list of BC-<channels> and M, BC first')
+        raise backbone.fail('layers_cfg', 'must be a list of BC-<channels>, FC-<channels>-<n> and '
+                                          'M, BC first')
     stages: list[list[int]] = [[]]
+    cuts: list[set[int]] = [set()]
     for layer in layers:
         if layer == 'M':
             stages.append([])
+            cuts.append(set())
             continue
-        kind, _, channels = layer.partition('-') if isinstance(layer, str) else ('', '', '')
+        kind, *numbers = layer.split('-') if isinstance(layer, str) else ('', )
         # of few digits: a width, not a number that Python may refuse to read
-        if kind != 'BC' or not (channels.isascii() and channels.isdecimal()) or not (
-                len(channels) < 6 and int(channels)):
+        if (kind, len(numbers)) not in (('BC', 1), ('FC', 2)) or not all(
+                n.isascii() and n.isdecimal() and len(n) < 6 for n in numbers) or not int(
+                    numbers[0]) or (kind == 'FC' and int(numbers[1]) > 6):
             raise backbone.fail('layers_cfg', f'has {shown(layer)}: the layers of a plain CNN are '
-                                              'BC-<channels> and M')
-        stages[-1].append(int(channels))
-    return ({'type': 'GaitPlainCNN', 'in_channels': backbone.integer('in_channels', 1),
-             'channels': stages}, next(stage[-1] for stage in reversed(stages) if stage))
+                                              'BC-<channels>, FC-<channels>-<n> and M')
+        stages[-1].append(int(numbers[0]))
+        cuts[-1].add(2 ** int(numbers[1]) if kind == 'FC' else 1)
+    if cuts[0] != {1} or any(len(strips) > 1 for strips in cuts):
+        raise backbone.fail('layers_cfg', 'has no counterpart: between two M the layers must be of '
+                                          'one kind, and BC before the first')
+    config: dict = {'channels': stages}
+    if any(strips - {1} for strips in cuts):
+        config['strips'] = [max(strips, default=1) for strips in cuts]
+    return config, next(stage[-1] for stage in reversed(stages) if stage)
 
 
 @register_names(GaitResNet, GaitPlainCNN)
@@ -81,10 +104,15 @@ def names(model: BaseModel, key: str) -> str | None:
     if part != 'backbone':
         return None
     if isinstance(model.backbone, GaitPlainCNN):
-        rest = f'{rest.removesuffix("weight")}conv.weight'
-    elif rest == 'conv1.weight':
+        return plain_name(rest)
+    if rest == 'conv1.weight':
         rest = 'conv1.conv.weight'
     return f'Backbone.forward_block.{rest}'
+
+
+def plain_name(key: str) -> str:
+    """Official name of a convolution of a `GaitPlainCNN`, by its name there."""
+    return f'Backbone.forward_block.feature.{key.split(".")[1]}.conv.weight'
 
 
 def bnneck_name(key: str, fc: str = 'FCs.fc_bin') -> str | None:
