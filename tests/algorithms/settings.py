@@ -15,7 +15,7 @@ from tiny_geta import dense_checkpoint
 from tiny_pose import CODEC, KEYPOINTS, SIZE, tiny_rtmpose, tiny_swin
 
 from tests.gait.gait_compression import FAMILIES as GAIT_SIZES
-from tests.gait.gait_compression import write_silhouettes
+from tests.gait.gait_compression import ZOO, write_silhouettes
 from tests.gait.gait_trees import dataset_cfg
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -140,8 +140,9 @@ def _write_gait(name: str) -> Callable[[Path], None]:
         write_silhouettes(folder)
         steps = [dict(type='LoadSilhouettes'), dict(type='SampleFrames', mode='all'),
                  dict(type='CropSides'), dict(type='PackGaitInputs')]
-        model = Config.fromfile(CONFIGS / f'gait/{name}/{name}-small_demo-64x44.py').model
-        Config._merge_a_into_b(GAIT_SIZES[name], model)
+        folder_of_configs = CONFIGS / 'gait' / name.partition('-')[0]
+        model = Config.fromfile(folder_of_configs / f'{name}-small_demo-64x44.py').model
+        Config._merge_a_into_b((GAIT_SIZES | ZOO)[name], model)
         cfg = _dump(dict(
             default_scope='razor_ext', model=model.to_dict(),
             train_dataloader=_loader(
@@ -204,4 +205,6 @@ onnx_config = dict(input_shape={list(SIZE)})
     ModelFamily('gaitbase', _write_gait('gaitbase'), _GAIT, _LOGITS),
     ModelFamily('gaitgl', _write_gait('gaitgl'), _GAIT, _LOGITS, {
         'float_layers': {'head.classifier': 'is not deployed'}}),
+    ModelFamily('deepgaitv2-p3d', _write_gait('deepgaitv2-p3d'), _GAIT, _LOGITS),
+    *(ModelFamily(name, _write_gait(name), _GAIT) for name in ('gaitset', 'gaitpart', 'gln')),
 )}

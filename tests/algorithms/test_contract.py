@@ -24,7 +24,7 @@ from razor_ext.structure import load_compressed
 from razor_ext.structure.rebuild import UnprunedError
 from razor_ext.structure.slicing import static_copy
 from tests.families.site import install_toy
-from tests.gait.gait_compression import plain_text
+from tests.gait.gait_compression import ZOO, plain_text
 
 from .contract import (
     EMA,
@@ -39,10 +39,14 @@ from .contract import (
 )
 from .settings import ALGORITHMS, FAMILIES, STEPS
 
-ROWS = [*((algorithm, 'toy') for algorithm in ALGORITHMS),
-        *(('geta', family) for family in FAMILIES if family not in ('toy', 'swin')),
-        *(pytest.param((algorithm, 'swin'), marks=pytest.mark.slow)
-          for algorithm in ('geta_prune_only', 'group_fisher', 'l1'))]
+#: Rows of the regular run: every algorithm on the toy, GETA on one model of each kind.
+_QUICK = [*((algorithm, 'toy') for algorithm in ALGORITHMS),
+          *(('geta', family) for family in FAMILIES if family not in ('toy', 'swin', *ZOO)),
+          ('geta', 'deepgaitv2-p3d'), ('group_fisher', 'gaitset')]
+_SLOW = [*((algorithm, 'swin') for algorithm in ('geta_prune_only', 'group_fisher', 'l1')),
+         ('group_fisher', 'deepgaitv2-p3d'), ('geta', 'gaitset'), ('geta', 'gaitpart'),
+         ('group_fisher', 'gaitpart'), ('geta', 'gln'), ('group_fisher', 'gln')]
+ROWS = [*_QUICK, *(pytest.param(row, marks=pytest.mark.slow) for row in _SLOW)]
 #: Step of the first checkpoint, before anything is pruned.
 FIRST = 4
 

@@ -13,6 +13,18 @@ FAMILIES = {'gaitbase': dict(backbone=dict(channels=(4, 6, 8, 10)),
                              head=dict(in_channels=10, embed_channels=8)),
             'gaitgl': dict(backbone=dict(stem=(4, ), stages=((4, ), (8, ), (8, ))),
                            head=dict(in_channels=8, embed_channels=8))}
+#: The other models, by the name of their small config.
+ZOO = {'deepgaitv2-p3d': dict(backbone=dict(channels=(4, 6, 8, 10)),
+                              head=dict(in_channels=10, embed_channels=8)),
+       'gaitset': dict(backbone=dict(channels=(4, 6, 8)), neck=dict(channels=(4, 6, 8)),
+                       head=dict(in_channels=8, embed_channels=8)),
+       'gaitpart': dict(backbone=dict(channels=((4, 4), (6, 6), (16, 16))),
+                        pooling=dict(in_channels=16, bins=(4, )),
+                        head=dict(in_channels=16, embed_channels=8, num_parts=4)),
+       'gln': dict(backbone=dict(channels=(4, 6, 8), stem_stride=2),
+                   neck=dict(channels=(4, 6, 8), lateral_channels=6),
+                   pooling=dict(bins=(8, 4)),
+                   head=dict(in_channels=6, embed_channels=8, num_parts=36))}
 #: Of 12 steps: warm-up to 1, projection to 3, joint to 9, then cool-down.
 STEPS = 12
 STAGES = dict(warmup=1, projection=2, pruning=6, projection_periods=2, pruning_periods=2)

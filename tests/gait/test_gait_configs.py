@@ -30,6 +30,13 @@ MILLIONS = {
     'gaitbase_32xb8-120k_oumvlp-64x44': 28.11, 'gaitbase_32xb4-60k_gait3d-64x44': 19.29,
     'gaitbase_32xb4-180k_grew-64x44': 88.92, 'gaitgl_8xb8-80k_casiab-64x44': 3.097,
     'gaitgl_32xb8-210k_oumvlp-64x44': 95.62,
+    'deepgaitv2-p3d_8xb16-60k_casiab-64x44': 8.339, 'deepgaitv2-p3d_32xb8-120k_oumvlp-64x44': 29.14,
+    'deepgaitv2-p3d_32xb4-60k_gait3d-64x44': 25.49, 'deepgaitv2-p3d_32xb4-180k_grew-64x44': 95.12,
+    'deepgaitv2-2d_32xb4-60k_gait3d-64x44': 23.72, 'deepgaitv2-3d_32xb4-60k_gait3d-64x44': 41.86,
+    'gaitset_8xb16-40k_casiab-64x44': 2.595, 'gaitset_32xb16-250k_oumvlp-64x44': 6.314,
+    'gaitset_32xb4-250k_grew-64x44': 6.314, 'gaitpart_8xb16-120k_casiab-64x44': 1.204,
+    'gaitpart_32xb16-250k_oumvlp-64x44': 4.841, 'gaitpart_32xb4-250k_grew-64x44': 4.841,
+    'gln_8xb16-40k_casiab-128x88': 8.542, 'gln-compact_8xb16-40k_casiab-128x88': 14.70,
 }
 
 

@@ -155,26 +155,29 @@ def test_the_deployed_file_is_the_compressed_model(pruned, data, tmp_path) -> No
 
 
 @pytest.mark.slow
-def test_gaitgl_at_full_size_falls_by_more_than_two_fifths(data, tmp_path) -> None:
+@pytest.mark.parametrize('name', [
+    'gaitgl_8xb8-80k_casiab-64x44', 'deepgaitv2-p3d_8xb16-60k_casiab-64x44',
+    'gaitset_8xb16-40k_casiab-64x44', 'gaitpart_8xb16-120k_casiab-64x44'])
+def test_a_full_size_model_falls_by_more_than_two_fifths(name, data, tmp_path) -> None:
     """At a group sparsity of one half, of what is deployed; and its file is faster."""
-    name = 'gaitgl_8xb8-80k_casiab-64x44.py'
+    folder, name = name.partition('_')[0].partition('-')[0], f'{name}.py'
     sparse = dict(_delete_=True, kind='sparsity', ratio=0.5)
-    prune = onto(Config.fromfile(ROOT / f'configs/pruning/gaitgl/geta_prune_{name}'), data,
+    prune = onto(Config.fromfile(ROOT / f'configs/pruning/{folder}/geta_prune_{name}'), data,
                  tmp_path / 'prune', **PRUNE, **{'model.target': sparse, 'model.quant': None})
     run = train(prune)
     widths = run.model.mutator.choice_template
-    folder = load_compressed(tmp_path / 'prune')
-    counts = folder.structure
+    compressed = load_compressed(tmp_path / 'prune')
+    counts = compressed.structure
     assert sum(counts.values()) == sum(widths.values()) // 2
-    dense = Config.fromfile(ROOT / f'configs/gait/gaitgl/{name}')
+    dense = Config.fromfile(ROOT / f'configs/gait/{folder}/{name}')
     torch.save(dict(state_dict=run.model.architecture.state_dict()), tmp_path / 'dense.pth')
-    slim = folder.run_config(quant=None, checkpoint=None)
+    slim = compressed.run_config(quant=None, checkpoint=None)
     deploy_cfg = Config.fromfile(ROOT / 'configs/deploy/gait_onnxruntime_dynamic.py')
     clip = np.random.default_rng(0).integers(0, 2, (30, 64, 64)).astype(np.uint8) * 255
     np.save(tmp_path / 'clip.npy', clip)
     before = deploy(deploy_cfg, dense, str(tmp_path / 'dense.pth'), str(tmp_path / 'clip.npy'),
                     DeployOptions(work_dir=str(tmp_path / 'dense'), rounds=0))
-    after = deploy(deploy_cfg, slim, str(folder.checkpoint_path),
+    after = deploy(deploy_cfg, slim, str(compressed.checkpoint_path),
                    str(tmp_path / 'clip.npy'), DeployOptions(
                        work_dir=str(tmp_path / 'slim'), rounds=5,
                        parent=str(tmp_path / 'dense/end2end.onnx')))

@@ -22,7 +22,7 @@ from razor_ext.quantization import (
     quantized_layers,
 )
 
-from .gait_builders import build, gaitbase, gaitgl
+from .gait_builders import ZOO, build, gaitbase, gaitgl
 
 EIGHT = QuantConfig(weight_bits=(8, 8), activation_bits=(8, 8))
 
@@ -90,3 +90,25 @@ def test_a_small_gaitgl_survives_eight_bits() -> None:
     for name in ('backbone.stage2.0.local_conv', 'head.fc'):
         assert costs[name].bops.item() == costs[name].macs * 8 * 8 > 0
     assert costs['head.fc'].bytes == pytest.approx(64 * 8 * 8)
+
+
+@pytest.mark.parametrize(('name', 'types', 'layers', 'float_layers'), [
+    ('deepgaitv2-p3d', {'QuantConv2d', 'QuantConv3d', 'QuantPartLinear'}, 19, ['head.classifier']),
+    ('gaitset', {'QuantConv2d', 'QuantPartLinear'}, 11, []),
+    ('gaitpart', {'QuantConv1d', 'QuantConv2d', 'QuantPartLinear'}, 71, []),
+    ('gln', {'QuantConv2d', 'QuantPartLinear'}, 17, [])])
+def test_the_zoo_survives_eight_bits(name: str, types: set, layers: int,
+                                     float_layers: list) -> None:
+    model = build(ZOO[name])
+    dense, x = copy.deepcopy(model), torch.rand(2, 1, 6, 64, 44)
+    infos = quantize_model(model, EIGHT)
+    calibrate(model, [x])
+    fix_bits(model)
+    found = [type(module).__name__ for _, module in quantized_layers(model)]
+    assert set(found) == types and len(found) == layers
+    assert list(quant_spec(model, infos)['float_layers']) == float_layers
+    with torch.no_grad():
+        expected, got = dense(x), model(x)
+    assert 0 < (got - expected).norm() / expected.norm() < 0.1
+    costs = {cost.name: cost for cost in count_costs(model, x[:1])}
+    assert costs['head.fc'].bops.item() == costs['head.fc'].macs * 8 * 8 > 0

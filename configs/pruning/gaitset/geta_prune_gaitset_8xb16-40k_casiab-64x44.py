@@ -11,4 +11,4 @@ model = dict(
 optim_wrapper = dict(_base_.geta_optim, lr_ratio=0.1)
 default_hooks = _base_.geta_hooks
 train_cfg = dict(max_iters=40000, val_interval=40000)
-param_scheduler = dict(milestones=[26666, 33333])
+param_scheduler = dict(milestones=[26000, 34000])

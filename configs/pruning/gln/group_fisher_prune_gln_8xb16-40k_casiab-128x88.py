@@ -8,6 +8,7 @@ _base_ = ['../../gait/gln/gln_8xb16-40k_casiab-128x88.py', '../_base_/group_fish
 model = dict(
     _base_.group_fisher, _delete_=True, architecture=_base_.model,
     checkpoint='work_dirs/gln_8xb16-40k_casiab-128x88/iter_40000.pth', divisor=8,
+    demo_input=(1, 1, 6, 128, 88),
     schedule=dict(begin=0.0, end=0.8, interval=20))
 optim_wrapper = dict(_base_.group_fisher_optim, lr_ratio=0.01)
 default_hooks = _base_.group_fisher_hooks

@@ -31,13 +31,18 @@ def split_at_set_pooling(path: str | os.PathLike, folder: str | os.PathLike) -> 
         features to embeddings.
 
     Raises:
-        DeployError: If the file has no maximum over frames, or mixes frames before it (GaitGL).
+        DeployError: If the file has no maximum over frames or several (GaitSet), or mixes frames
+            before it (GaitGL).
     """
     model = onnx.load(os.fspath(path))
-    pooling = _set_pooling(model)
-    if pooling is None:
+    poolings = _set_poolings(model)
+    if not poolings:
         raise DeployError(f'{os.fspath(path)!r} has no maximum over frames; give the end2end.onnx '
                           'of a gait model')
+    if len(poolings) > 1:
+        raise DeployError(f'{os.fspath(path)!r} takes {len(poolings)} maxima over frames: there is '
+                          'no one place to cut it. Stream GaitBase or the plain CNN instead')
+    pooling, = poolings
     _refuse_clips(model, pooling, path)
     pooled = pooling.output[0]
     for node in model.graph.node:
@@ -58,13 +63,14 @@ def split_at_set_pooling(path: str | os.PathLike, folder: str | os.PathLike) -> 
     return files
 
 
-def _set_pooling(model: onnx.ModelProto) -> onnx.NodeProto | None:
-    """The first maximum over dimension 2 alone."""
+def _set_poolings(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    """The maxima over dimension 2 alone."""
+    found = []
     for node in model.graph.node:
         options = {item.name: item for item in node.attribute}
         if node.op_type == 'ReduceMax' and 'axes' in options and list(options['axes'].ints) == [2]:
-            return node
-    return None
+            found.append(node)
+    return found
 
 
 def _refuse_clips(model: onnx.ModelProto, pooling: onnx.NodeProto, path: str | os.PathLike) -> None:

@@ -25,6 +25,9 @@ def deepgaitv2(model: Section, context: ModelContext) -> dict:
                 'in_channels': section.integer('in_channels'), 'channels': channels,
                 'blocks': section.integers('layers', length=4)}
     section.done()
+    if backbone['in_channels'] != 1:
+        raise section.fail('in_channels', 'has no counterpart: the data sets here are of '
+                                          'silhouettes, which have 1 (SkeletonGait reads maps)')
     classes = necks.integer('class_num')
     # OpenGait reads the number of classes alone
     necks.ignore('in_channels', 'parts_num')
