@@ -19,7 +19,8 @@ from .gait_compression import ROOT
 
 pytestmark = pytest.mark.usefixtures('analysed_once')
 #: Of the models of CASIA-B and OU-MVLP that differ in widths alone, one is exported.
-EXPORTED = ('deepgaitv2-2d', 'deepgaitv2-p3d', 'deepgaitv2-3d', 'gaitset', 'gaitpart', 'gln')
+EXPORTED = ('deepgaitv2-p3d', 'gaitset', *(pytest.param(name, marks=pytest.mark.slow) for name in (
+    'deepgaitv2-2d', 'deepgaitv2-3d', 'gaitpart', 'gln')))
 
 
 def export(name: str, folder: Path, kind: str = 'dynamic') -> tuple[str, torch.nn.Module]:
@@ -64,6 +65,7 @@ def test_any_length_and_batch(name: str, tmp_path: Path) -> None:
         assert np.abs(streamed - found.numpy()).max() < 1e-6 * np.abs(streamed).max()
 
 
+@pytest.mark.slow
 def test_a_static_file_takes_one_clip_of_its_length(tmp_path: Path) -> None:
     path, reference = export('gaitset', tmp_path, 'static')
     session = open_session(path, threads=1)

@@ -59,8 +59,8 @@ class MicroMotionPooling(BaseModule):
         frames = parts.reshape(p * n, -1, s)
         terms = []
         for (reach, _), builder in zip(_BUILDERS, self.builders):
-            convs = builder.children()
-            scores = torch.stack([conv(part) for conv, part in zip(convs, parts)]).sigmoid()
+            scores = torch.stack([
+                conv(parts[i]) for i, conv in enumerate(builder.children())]).sigmoid()
             template = F.avg_pool1d(frames, reach, 1, reach // 2) + F.max_pool1d(
                 frames, reach, 1, reach // 2)
             terms.append(template.reshape(p, n, -1, s) * scores)
