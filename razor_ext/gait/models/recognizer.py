@@ -31,7 +31,7 @@ class GaitRecognizer(BaseModel):
             are inner channels and so can be pruned.
         data_preprocessor (dict, optional): Config of :class:`GaitDataPreprocessor`.
         init_cfg (dict | list, optional): Weight initialisation; the default is Xavier-uniform for
-            all convolutions.
+            all convolutions and linear layers.
     """
 
     def __init__(self, backbone: dict, pooling: dict, head: dict,
@@ -41,7 +41,7 @@ class GaitRecognizer(BaseModel):
             raise ValueError("tensor_output must be 'embedding' or 'logits', "
                              f'not {tensor_output!r}')
         if init_cfg is None:
-            init_cfg = {'type': 'Xavier', 'layer': ['Conv1d', 'Conv2d', 'Conv3d'],
+            init_cfg = {'type': 'Xavier', 'layer': ['Conv1d', 'Conv2d', 'Conv3d', 'Linear'],
                         'distribution': 'uniform'}
         super().__init__(data_preprocessor or {'type': 'GaitDataPreprocessor'}, init_cfg)
         self.backbone = MODELS.build(backbone)
