@@ -73,12 +73,18 @@ def from_official(model: GaitRecognizer, official: Mapping[str, Tensor]) -> dict
         mine, theirs = tuple(own[key].shape), tuple(official[name].shape)
         if mine == theirs:
             state[key] = official[name].clone()
-        elif key == 'head.classifier.weight' and len(theirs) == 3 and mine[:2] == theirs[:2]:
-            print_log(f'the checkpoint classifies {theirs[2]} subjects, the model {mine[2]}: its '
-                      'classifier is left out', logger='current', level=30)
+        elif key == 'head.classifier.weight' and _but_for_classes(mine) == _but_for_classes(theirs):
+            classes = 0 if len(mine) == 2 else 2
+            print_log(f'the checkpoint classifies {theirs[classes]} subjects, the model '
+                      f'{mine[classes]}: its classifier is left out', logger='current', level=30)
         else:
             raise CheckpointError(f'{name} has shape {theirs}, {key} has {mine}')
     return state
+
+
+def _but_for_classes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a classifier, ``[classes, c]`` or ``[p, c, classes]``, without the classes."""
+    return (2, *shape[1:]) if len(shape) == 2 else (len(shape), *shape[:2], *shape[3:])
 
 
 def to_official(model: GaitRecognizer, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

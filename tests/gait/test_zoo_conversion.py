@@ -115,6 +115,14 @@ def test_checkpoints_there_and_back(name):
     assert set(back) == set(state) and all(torch.equal(back[k], state[k]) for k in state)
 
 
+def test_a_classifier_of_other_subjects_is_left_out():
+    state = {k: torch.rand(s) if s else torch.tensor(7) for k, s in gln_shapes(True).items()}
+    model = MODELS.build(gln(10))
+    assert set(model.state_dict()) - set(from_official(model, state)) == {'head.classifier.weight'}
+    with pytest.raises(CheckpointError, match=r'reduce_cls\.weight has shape \(74, 255\)'):
+        from_official(model, {**state, 'reduce_cls.weight': torch.rand(74, 255)})
+
+
 def test_misfits_are_errors():
     model = MODELS.build(gaitset((4, 6, 8), 7))
     with pytest.raises(CheckpointError, match=r"lacks \['Head\.fc_bin', 'gl_block2\.0"):

@@ -15,7 +15,8 @@ from .section import Section
 from .transforms import Steps, read_transforms
 
 #: OpenGait's initial weights: Xavier for convolutions, nearly one for BatchNorm.
-_INIT = [{'type': 'Xavier', 'layer': ['Conv1d', 'Conv2d', 'Conv3d', 'Linear'], 'distribution': 'uniform'},
+_INIT = [{'type': 'Xavier', 'layer': ['Conv1d', 'Conv2d', 'Conv3d', 'Linear'],
+          'distribution': 'uniform'},
          {'type': 'Normal', 'layer': ['BatchNorm1d', 'BatchNorm2d', 'BatchNorm3d'], 'mean': 1.,
           'std': 0.02}]
 
