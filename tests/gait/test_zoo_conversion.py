@@ -5,13 +5,18 @@ import copy
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import MODELS
 
+from razor_ext.engine.config_check import check_config
 from razor_ext.gait.checkpoint import CheckpointError, from_official, official_names, to_official
+from razor_ext.gait.convert import convert_settings, write_config
 from razor_ext.gait.convert.registry import ModelContext, build_model
 from razor_ext.gait.convert.section import Section, SettingError
 
 from .gait_builders import deepgaitv2, gaitpart, gaitset, gln
+from .gait_compression import ROOT
+from .official_yamls import settings_of
 
 BINS = [16, 8, 4, 2, 1]
 
@@ -192,6 +197,23 @@ def test_settings_become_the_published_model(name):
     shapes = {names[key]: tuple(value.shape) for key, value in model.state_dict().items()}
     assert shapes == CASES[name][1]
     assert (model.head.loss_cls is not None) == ('softmax' in losses)
+
+
+@pytest.mark.parametrize('name', ['deepgaitv2-p3d', 'gaitset', 'gaitpart', 'gln', 'gln-compact'])
+def test_a_whole_file_becomes_a_config(name, tmp_path):
+    content = settings_of('gaitbase_da_gait3d')
+    content['model_cfg'] = copy.deepcopy(SETTINGS[name])
+    if SETTINGS[name]['model'] in ('GaitSet', 'GaitPart') or name == 'gln':
+        content['loss_cfg'] = content['loss_cfg'][:1]
+    content['trainer_cfg']['sampler'].update(sample_type='fixed_ordered', frames_skip_num=4)
+    write_config(convert_settings(content), tmp_path / 'ours.py', ROOT / 'configs/gait/_base_')
+    cfg = Config.fromfile(tmp_path / 'ours.py')
+    check_config(cfg)
+    frames = cfg.train_dataloader.dataset.pipeline[1]
+    assert (frames.mode, frames.ordered, frames.num_frames, frames.skip) == ('fixed', True, 30, 4)
+    with torch.device('meta'):
+        names = official_names(MODELS.build(cfg.model))
+    assert set(names.values()) == set(CASES[name][1])
 
 
 @pytest.mark.parametrize(('name', 'path', 'value', 'message'), [
