@@ -8,7 +8,7 @@ _base_ = ['../../gait/gaitpart/gaitpart-small_demo-64x44.py', '../_base_/finetun
 model = dict(
     _base_.finetune, _delete_=True,
     compressed='work_dirs/geta_prune_gaitpart-small_demo-64x44')
-optim_wrapper = dict(_base_.finetune_optim, lr_ratio=0.2)
+optim_wrapper = dict(_base_.finetune_optim, lr_ratio=1.0)
 default_hooks = dict(_base_.finetune_hooks, checkpoint=dict(interval=200))
 train_cfg = dict(max_iters=200, val_interval=200)
 param_scheduler = dict(milestones=[120, 180])

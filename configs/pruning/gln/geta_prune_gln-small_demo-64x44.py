@@ -8,7 +8,7 @@ _base_ = ['../../gait/gln/gln-small_demo-64x44.py', '../_base_/geta.py']
 model = dict(
     _base_.geta, _delete_=True, architecture=_base_.model,
     checkpoint='work_dirs/gln-small_demo-64x44/iter_800.pth', divisor=4)
-optim_wrapper = dict(_base_.geta_optim, lr_ratio=0.2)
+optim_wrapper = dict(_base_.geta_optim, lr_ratio=1.0)
 default_hooks = dict(_base_.geta_hooks, checkpoint=dict(interval=400))
 train_cfg = dict(max_iters=400, val_interval=400)
 param_scheduler = dict(milestones=[280, 360])
