@@ -7,7 +7,7 @@ import torch
 from razor_ext.gait.models import PartLinear
 from razor_ext.graph import analyze, slice_model
 
-from .gait_builders import build, gaitbase, gaitgl, plain
+from .gait_builders import ZOO, build, gaitbase, gaitgl, plain
 
 MODELS = {
     'gaitbase': (gaitbase(5, (4, 6, 8, 10), 6), 9), 'plain': (plain(5, (4, 6, 8), 6), 7),
@@ -25,6 +25,25 @@ def test_units(name, output):
     graph = analyze(model, x)
     # where the embedding is the output its channels stay, and with them one unit
     assert len(graph.units) == count - (output == 'embedding')
+    assert_slicing_is_masking(model, graph, x)
+
+
+@pytest.mark.parametrize(('name', 'output', 'count'), [
+    ('deepgaitv2-2d', 'logits', 10), ('deepgaitv2-p3d', 'logits', 10),
+    ('deepgaitv2-3d', 'embedding', 9), ('gaitset', 'embedding', 8),
+    ('gaitpart', 'embedding', 38), ('gln', 'embedding', 10), ('gln-compact', 'logits', 12)])
+def test_units_of_the_zoo_hold_every_parameter(name, output, count):
+    model = build({**ZOO[name], 'tensor_output': output})
+    x = torch.rand(2, 1, 6, 64, 44)
+    graph = analyze(model, x)
+    assert len(graph.units) == count and not graph.refused
+    if output == 'logits' or 'deepgaitv2' not in name:  # else the classifier is not reached
+        assert graph.reachable_share == 1
+    assert_slicing_is_masking(model, graph, x)
+
+
+def assert_slicing_is_masking(model, graph, x):
+    """Remove a random half of every unit's channels, and set the same ones to zero."""
     for unit in graph.units:
         assert not any(m.name.endswith(('fc.weight', 'classifier.weight')) and m.dim == 0
                        for m in unit.members), 'parts are no channels'
