@@ -1,4 +1,4 @@
-"""Gait recognition: GaitBase and GaitGL under MMEngine, judged by OpenGait's protocols.
+"""Gait recognition under MMEngine, judged by OpenGait's protocols.
 
 Light to import: `family.py` is read before it is known whether the family can be used.
 """
