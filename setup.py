@@ -60,6 +60,7 @@ if __name__ == '__main__':
         include_package_data=True,
         entry_points={
             'razor_ext.families': [
+                'classification = razor_ext.classification.family:FAMILY',
                 'gait = razor_ext.gait.family:FAMILY',
                 'pose = razor_ext.pose.family:FAMILY',
             ],
@@ -67,6 +68,7 @@ if __name__ == '__main__':
         install_requires=requirements('runtime'),
         extras_require={
             'all': requirements('runtime') + tests + optional,
+            'classification': requirements('classification'),
             'tests': tests,
             'optional': optional,
             'mim': requirements('mminstall'),

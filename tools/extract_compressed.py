@@ -9,6 +9,7 @@ from prettytable import PrettyTable
 
 import razor_ext  # noqa: F401  repairs of upstream come before its import
 from razor_ext.engine import check_config
+from razor_ext.engine.families import set_demo_input
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,6 +52,7 @@ def main() -> None:
         check_config(cfg, options=args.cfg_options)
         if args.cfg_options:
             cfg.merge_from_dict(args.cfg_options)
+        set_demo_input(cfg)
         compressed, dense = extract(cfg, args.checkpoint)
     except (FileNotFoundError, TargetMissedError, UnprunedError, ValueError) as error:
         sys.exit(f'extract_compressed: {error}')

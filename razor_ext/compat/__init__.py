@@ -17,6 +17,7 @@ from . import (
     mmengine_resume,
     mmengine_saving,
     mmpose,
+    mmpretrain,
     mmrazor_demo_inputs,
     mmrazor_expandable,
     mmrazor_quantization,
@@ -34,9 +35,10 @@ from .repair import (
 )
 from .safe_load import UnsafeCheckpointError, safe_load
 
-# In this order: importing MMRazor's models needs those before mmrazor_demo_inputs.
+# In this order: importing MMRazor's models needs those before mmrazor_demo_inputs, and importing
+# MMDetection tries to import mmpretrain.
 MODULES = (mmcv, mmengine, mmengine_hooks, mmengine_saving, mmengine_resume, mmengine_latest,
-           mmpose, mmrazor_quantization, mmrazor_demo_inputs, mmrazor_expandable,
+           mmpretrain, mmpose, mmrazor_quantization, mmrazor_demo_inputs, mmrazor_expandable,
            mmrazor_recursion, sync_batchnorm, mmdeploy, only_train_once)
 
 

@@ -45,9 +45,17 @@ class StandInModule(types.ModuleType):
 
 @contextmanager
 def stand_in_modules(names: tuple[str, ...], message: str) -> Iterator[None]:
-    """Put stand-in modules in ``sys.modules`` for the length of a block, then take them out."""
+    """Put stand-in modules in ``sys.modules`` for the length of a block, then take them out.
+
+    Args:
+        names: Dotted names; a package before what it contains.
+        message: What the ImportError of a used member says.
+    """
     for name in names:
         sys.modules[name] = StandInModule(name, message)
+        package, _, child = name.rpartition('.')
+        if package in names:
+            setattr(sys.modules[package], child, sys.modules[name])
     try:
         yield
     finally:

@@ -3,9 +3,12 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -131,17 +134,20 @@ class Conversion:
                 break
         return inputs
 
-    def export(self, image: str | np.ndarray, folder: Path) -> Path:
+    def export(self, image: str | np.ndarray, folder: Path,
+               as_trained: nn.Module | None = None) -> Path:
         """Write the ONNX file.
 
         Args:
             image: Image, or another sample of the task, that the exporter traces the model with.
             folder: Where to write.
+            as_trained: A model of the same types, to export the layers as they were trained;
+                else MMDeploy merges the branches of a model that can be re-parametrised.
 
         Returns:
             Path of the file.
         """
-        with no_mp():
+        with no_mp(), nullcontext() if as_trained is None else branches_kept(as_trained):
             torch2onnx(image, os.fspath(folder), self.save_file, self.deploy_cfg, self.model_cfg,
                        self.checkpoint, device=self.device)
         return folder / self.save_file
@@ -173,6 +179,23 @@ class Conversion:
             raise DeployError(f"MMDeploy's SDK has no {task.value}; leave out --dump-info")
         export2SDK(self.deploy_cfg, self.model_cfg, os.fspath(folder), pth=self.checkpoint,
                    device=self.device)
+
+
+@contextmanager
+def branches_kept(model: nn.Module) -> Iterator[None]:
+    """Leave models of these types unmerged for the length of a block.
+
+    MMDeploy calls `switch_to_deploy` of a model and of its backbone.
+
+    Args:
+        model: The model.
+    """
+    types: set[Any] = {type(part) for part in (model, getattr(model, 'backbone', None))
+                       if hasattr(part, 'switch_to_deploy')}
+    with ExitStack() as stack:
+        for cls in types:
+            stack.enter_context(patch.object(cls, 'switch_to_deploy', lambda self: None))
+        yield
 
 
 def for_onnxruntime(deploy_cfg: Config) -> Config:

@@ -62,7 +62,7 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
     source = build_source(conversion, images, options)
     work_dir = Path(options.work_dir)
     with moved_at_end(work_dir) as folder:
-        result = export(source, image, folder, options.parity_threshold)
+        result = export(source, image, folder, options)
         result = write_integers(source, result, options)
         if not options.onnx_only:
             result = convert(source, result, folder, options.parity_threshold)

@@ -125,25 +125,27 @@ def build_source(conversion: Conversion, images: Sequence[str], options: DeployO
     return Source(conversion, task, reference, list(images), inputs, calibration)
 
 
-def export(source: Source, image: str, folder: Path, threshold: float) -> Result:
+def export(source: Source, image: str, folder: Path, options: DeployOptions) -> Result:
     """Write the float ONNX file, and prove that it is the same model.
 
     Args:
         source: The model.
         image: Image it is traced with.
         folder: Where to write.
-        threshold: Largest error allowed.
+        options: The largest error allowed; with integers the layers are exported as they were
+            trained, since their grids are.
 
     Raises:
         ParityError: If it differs from torch.
     """
     logger = MMLogger.get_current_instance()
     logger.info('exporting %s', source.conversion.save_file)
-    onnx_file = source.conversion.export(image, folder)
+    onnx_file = source.conversion.export(image, folder,
+                                         source.reference if options.quant else None)
     logger.info('comparing with torch on %d image(s)', len(source.inputs))
     conversion = source.conversion
     parity, run = check_export(
-        source.reference, onnx_file, source.inputs, threshold,
+        source.reference, onnx_file, source.inputs, options.parity_threshold,
         lambda: RewrittenForward.traced_with(conversion.deploy_cfg, source.task, image,
                                              source.reference.data_preprocessor))
     return Result({'onnx': onnx_file}, parity, run=run)

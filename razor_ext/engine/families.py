@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -33,10 +34,13 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Callable, Union
 
+from mmengine.registry import MODELS
+
 from razor_ext.compat import is_usable
 
 if TYPE_CHECKING:
     import numpy as np
+    from mmengine.config import Config
     from torch import nn
 
 GROUP = 'razor_ext.families'
@@ -97,6 +101,10 @@ class Family:
             function of the model that returns one, or None where it knows none.
         samples: Random input file content of a deployment, by MMDeploy's name of the task: a
             function of a NumPy generator.
+        config_input: Where the input that a model is traced on is known by the config of a run
+            only: a function of that config and of its dense model's, which returns a demo input, or
+            None for the model of another family.
+        hooks: Names of hooks that every run of the tools gets; each looks whether it is concerned.
     """
 
     name: str
@@ -108,6 +116,9 @@ class Family:
         default_factory=dict)
     samples: Mapping[str, Callable[[np.random.Generator], np.ndarray]] = field(
         default_factory=dict)
+    config_input: Callable[[Mapping[str, Any], Mapping[str, Any]],
+                           Sequence[int] | Mapping[str, Any] | None] | None = None
+    hooks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -247,6 +258,31 @@ def _by_type(model: nn.Module, table: Callable[[Family], Mapping[str, Any]]) -> 
             if value is not None:
                 return value
     return None
+
+
+def set_demo_input(cfg: Config) -> None:
+    """Give an algorithm the demo input that its config tells, unless one is set.
+
+    A model is built without the config around it, and the data's part of that may be the only one
+    that knows the size of an image.
+
+    Args:
+        cfg: Config of a run; `model.demo_input` is written.
+    """
+    model = cfg.get('model')
+    architecture = (model or {}).get('architecture')
+    if not isinstance(architecture, Mapping) or {'demo_input', 'mutator', 'fix_subnet'} & {*model}:
+        return
+    algorithm = MODELS.get(model['type'])
+    if not isinstance(algorithm, type) or not any(
+            'demo_input' in inspect.signature(vars(cls)['__init__']).parameters
+            for cls in algorithm.__mro__ if '__init__' in vars(cls)):
+        return
+    for family in families():
+        shape = family.config_input and family.config_input(cfg, architecture)
+        if shape:
+            model['demo_input'] = shape
+            return
 
 
 def find_sample(task: str, generator: np.random.Generator) -> np.ndarray | None:

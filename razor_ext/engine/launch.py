@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from .config_check import check_config
+from .families import families, set_demo_input
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,6 +65,7 @@ def load_config(args: argparse.Namespace, *, extra_keys: tuple[str, ...] = ()) -
                     wait_time=args.wait_time)
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
+    set_demo_input(cfg)
     return cfg
 
 
@@ -81,7 +83,11 @@ def build_runner(cfg: Config) -> Runner:
     preprocess = cfg.get('preprocess_cfg')
     if preprocess is not None:
         cfg.model.setdefault('data_preprocessor', preprocess)
-    return Runner.from_cfg(cfg)
+    runner = Runner.from_cfg(cfg)
+    for family in families():
+        for name in family.hooks:
+            runner.register_hook(dict(type=name))
+    return runner
 
 
 def leave_group() -> None:

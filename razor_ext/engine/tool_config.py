@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.config import Config
 
 from .config_check import UnreadKeyError, check_config
+from .families import set_demo_input
 
 
 def find_config(path: str) -> Path:
@@ -67,4 +68,5 @@ def load_tool_config(path: str, options: Mapping[str, Any] | None = None) -> Con
         raise SystemExit(str(error)) from error
     if options:
         cfg.merge_from_dict(dict(options))
+    set_demo_input(cfg)
     return cfg

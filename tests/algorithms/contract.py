@@ -13,9 +13,11 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
+from torch.utils._pytree import tree_flatten
 
 from razor_ext.compat import safe_load
 from razor_ext.engine import check_config
+from razor_ext.engine.families import set_demo_input
 from razor_ext.quantization import load_quant
 from razor_ext.structure import load_compressed
 
@@ -114,6 +116,7 @@ train_cfg = dict(max_iters={FINETUNE_STEPS})
         """
         cfg = Config.fromfile(self.config(step))
         check_config(cfg)
+        set_demo_input(cfg)
         cfg.work_dir = str(self.work_dir(run or step))
         cfg.experiment_name = cfg.work_dir.replace('/', '.')
         cfg.update(changes)
@@ -245,8 +248,6 @@ def relative_difference(one: nn.Module, other: nn.Module, inputs: torch.Tensor) 
         inputs: batch, as the data preprocessor returns it.
     """
     with torch.no_grad():
-        found, expected = (model.double().eval()(inputs.double(), None, mode='tensor')
-                           for model in (one, other))
-    if isinstance(found, torch.Tensor):
-        found, expected = (found, ), (expected, )
+        found, expected = (tree_flatten(model.double().eval()(
+            inputs.double(), None, mode='tensor'))[0] for model in (one, other))
     return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(found, expected))

@@ -1,6 +1,7 @@
 """What the contract of compression is tested on: a row per algorithm, a row per model family."""
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +12,12 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from tiny_classifier import PREPROCESSOR, loader, tiny_repvgg, write_stripes
+from tiny_classifier import SIZE as IMAGE
 from tiny_geta import dense_checkpoint
 from tiny_pose import CODEC, KEYPOINTS, SIZE, tiny_rtmpose, tiny_swin
 
+from razor_ext.compat import is_usable
 from tests.gait.gait_compression import FAMILIES as GAIT_SIZES
 from tests.gait.gait_compression import ZOO, write_silhouettes
 from tests.gait.gait_trees import dataset_cfg
@@ -60,6 +64,7 @@ class ModelFamily:
         deploy: text of its deploy config.
         architecture: expression of the dense model in a pruning config.
         quant: keys of the algorithm's `quant` that are the model's concern.
+        requires: package that it is made of; without it the row is left out.
     """
 
     name: str
@@ -67,6 +72,7 @@ class ModelFamily:
     deploy: str
     architecture: str = '_base_.model'
     quant: Mapping[str, Any] = field(default_factory=dict)
+    requires: str = 'mmengine'
 
 
 def _base(name: str) -> Path:
@@ -169,6 +175,19 @@ def write_toy(folder: Path) -> None:
     np.save(folder / 'input.npy', np.random.default_rng(0).random((2, 32), np.float32))
 
 
+def write_classification(folder: Path) -> None:
+    """Write the small RepVGG of `tiny_classifier`, on stripes."""
+    write_stripes(folder)
+    cfg = _dump(dict(
+        default_scope='mmpretrain', model=tiny_repvgg(), data_preprocessor=PREPROCESSOR,
+        train_dataloader=loader(folder, 'train', 8), test_dataloader=loader(folder, 'test', 8),
+        test_evaluator=dict(type='Accuracy', topk=(1, )), test_cfg=dict(),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=.01, momentum=.9, weight_decay=1e-4))),
+        folder)
+    _save_trained(cfg, torch.rand(8, 3, *IMAGE), folder)
+    shutil.copy(folder / 'test' / 'angle_1' / '0.png', folder / 'input.png')
+
+
 def _save_trained(cfg: Config, inputs: torch.Tensor, folder: Path) -> None:
     """Save initial weights whose norms have seen data, as a trained model's have."""
     init_default_scope(cfg.default_scope)
@@ -202,9 +221,13 @@ onnx_config = dict(input_shape={list(SIZE)})
     {str(CONFIGS / 'deploy/pose_simcc_onnxruntime_static-256x192.py')!r}]
 onnx_config = dict(input_shape={list(SIZE)})
 """),
+    ModelFamily('classification', write_classification, f"""_base_ = [
+    {str(CONFIGS / 'deploy/classification_onnxruntime_static-224x224.py')!r}]
+onnx_config = dict(input_shape={list(IMAGE)})
+""", requires='mmpretrain'),
     ModelFamily('gaitbase', _write_gait('gaitbase'), _GAIT, _LOGITS),
     ModelFamily('gaitgl', _write_gait('gaitgl'), _GAIT, _LOGITS, {
         'float_layers': {'head.classifier': 'is not deployed'}}),
     ModelFamily('deepgaitv2-p3d', _write_gait('deepgaitv2-p3d'), _GAIT, _LOGITS),
     *(ModelFamily(name, _write_gait(name), _GAIT) for name in ('gaitset', 'gaitpart', 'gln')),
-)}
+) if is_usable(row.requires)}

@@ -11,8 +11,10 @@ import torch
 
 import razor_ext  # noqa: F401
 from razor_ext.compat import mmpose as mmpose_repairs
+from razor_ext.compat import mmpretrain as mmpretrain_repairs
 from razor_ext.compat.mmcv import mend_ops
 from razor_ext.compat.mmrazor_quantization import mend_backend_configs
+from razor_ext.compat.repair import is_installed
 from razor_ext.compat.standin import StandInModule, make_member, stand_in_modules
 
 try:
@@ -21,13 +23,16 @@ try:
 except ImportError:
     FULL_MMCV = False
 
+needs_mmpretrain = pytest.mark.skipif(not is_installed('mmpretrain'), reason='not installed')
 needs_lite = pytest.mark.skipif(FULL_MMCV, reason='the full mmcv is installed')
 
 
 @pytest.mark.smoke
 @pytest.mark.parametrize('name', [
     'mmrazor.models', 'mmrazor.implementations.pruning.group_fisher', 'mmdet.models',
-    'mmpose.models', 'mmpose.apis', 'mmpose.visualization', 'mmcv.ops', 'only_train_once'])
+    'mmpose.models', 'mmpose.apis', 'mmpose.visualization', 'mmcv.ops', 'only_train_once',
+    pytest.param('mmpretrain.models', marks=needs_mmpretrain),
+    pytest.param('mmpretrain.datasets', marks=needs_mmpretrain)])
 def test_imports(name):
     importlib.import_module(name)
 
@@ -97,6 +102,12 @@ def test_torchvision_fault(run_repaired):
     assert "No module named 'torchvision'" in result.stderr
 
 
+@needs_mmpretrain
+def test_torchvision_fault_of_mmpretrain(run_repaired):
+    result = run_repaired('import mmpretrain.models', keep=('mmcv-ops',), hidden=('torchvision',))
+    assert "No module named 'torchvision'" in result.stderr
+
+
 BROKEN = "raise RuntimeError('operator torchvision::nms does not exist')\n"
 
 
@@ -128,6 +139,7 @@ def test_torchvision_that_works_is_used(monkeypatch):
     for name in ('torchvision', 'torchvision.transforms'):
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
     assert not mmpose_repairs.mend_visualization()
+    assert not mmpretrain_repairs.mend_torchvision_imports()
 
 
 def test_only_train_once_fault(run_repaired):
@@ -162,7 +174,9 @@ def test_stand_in_members():
 
 def test_stand_in_modules_are_taken_away():
     with stand_in_modules(('not_there', 'not_there.ops'), 'install it'):
+        import not_there.ops as ops
         from not_there.ops import roi
+        assert isinstance(ops, StandInModule)
         with pytest.raises(ImportError, match=r'not_there\.ops\.roi'):
             roi()
         assert not hasattr(importlib.import_module('not_there'), '__wrapped__')

@@ -15,6 +15,7 @@ from mmengine.registry import init_default_scope
 from mmrazor.registry import HOOKS, MODELS
 from tiny_geta import memoize_analysis
 
+from razor_ext.compat import is_usable
 from razor_ext.engine import check_config
 from razor_ext.engine.config_check import runner_keys
 from razor_ext.pruning.schedule import PruneSchedule
@@ -23,7 +24,8 @@ from razor_ext.quantization import QuantConfig
 
 ROOT = Path(__file__).parents[2] / 'configs' / 'pruning'
 FILES = sorted(ROOT.rglob('*.py'))
-CONFIGS = [path for path in FILES if '_base_' not in path.parts]
+CONFIGS = [path for path in FILES if '_base_' not in path.parts
+           and ('mmpretrain::' not in path.read_text() or is_usable('mmpretrain'))]
 PRUNE = [path for path in CONFIGS if '_prune_' in path.name and 'mmrazor' not in path.name]
 FINETUNE = [path for path in CONFIGS if '_finetune_' in path.name and 'mmrazor' not in path.name]
 SMALL = [path for path in PRUNE if 'demo' in path.name]

@@ -72,10 +72,12 @@ def test_wheel_metadata(wheel):
         name, = (name for name in archive.namelist() if name.endswith('.dist-info/METADATA'))
         metadata = Parser().parsestr(archive.read(name).decode())
         points = archive.read(name.replace('METADATA', 'entry_points.txt')).decode()
-    assert points.split('\n')[:3] == ['[razor_ext.families]', 'gait = razor_ext.gait.family:FAMILY',
-                                      'pose = razor_ext.pose.family:FAMILY']
+    assert points.split('\n')[:4] == [
+        '[razor_ext.families]', 'classification = razor_ext.classification.family:FAMILY',
+        'gait = razor_ext.gait.family:FAMILY', 'pose = razor_ext.pose.family:FAMILY']
     assert metadata['Version'] == razor_ext.__version__
-    assert set(metadata.get_all('Provides-Extra')) == {'all', 'tests', 'optional', 'mim'}
+    assert set(metadata.get_all('Provides-Extra')) == {
+        'all', 'classification', 'tests', 'optional', 'mim'}
     wanted = metadata.get_all('Requires-Dist')
     assert 'numpy<2' in wanted
     assert any(one.startswith('mmrazor==1.0.0') and 'extra == "mim"' in one for one in wanted)

@@ -23,7 +23,7 @@ LAYERS = (
     ('structure', ),
     ('pruning', ),
     ('algorithms', ),
-    ('gait', 'pose'),
+    ('classification', 'gait', 'pose'),
     ('deploy', ),
     ('report', ),
     ('check_env', ),

@@ -1,0 +1,13 @@
+"""GroupFisher on ResNet-18, ImageNet: half of the MACs.
+
+Worth changing: model.checkpoint, model.target.ratio, model.divisor, model.schedule.end,
+model.schedule.interval, optim_wrapper.lr_ratio.
+"""
+
+_base_ = ['mmpretrain::resnet/resnet18_8xb32_in1k.py', '../_base_/group_fisher.py']
+custom_imports = dict(imports=['razor_ext'], allow_failed_imports=False)
+model = dict(
+    _base_.group_fisher, _delete_=True, architecture=_base_.model,
+    checkpoint='https://download.openmmlab.com/mmclassification/v0/resnet/resnet18_8xb32_in1k_20210831-fbbb1da6.pth')
+optim_wrapper = _base_.group_fisher_optim
+default_hooks = _base_.group_fisher_hooks

@@ -1,0 +1,30 @@
+"""mmpretrain's data sets and metrics import names of torchvision at module level."""
+from __future__ import annotations
+
+import importlib
+
+from .repair import RepairSpec
+from .torchvision import torchvision_stand_in, torchvision_works
+
+#: The packages of mmpretrain that classification needs; `models` imports `evaluation`.
+_PACKAGES = ('mmpretrain.models', 'mmpretrain.datasets')
+
+
+def mend_torchvision_imports() -> bool:
+    """Import mmpretrain's models and data sets beside a stand-in torchvision, which then goes."""
+    if torchvision_works():
+        return False
+    with torchvision_stand_in('ops', 'ops.boxes', 'transforms', 'transforms.functional',
+                              'transforms.transforms'):
+        for name in _PACKAGES:
+            importlib.import_module(name)
+    return True
+
+
+REPAIRS = (
+    RepairSpec(
+        'mmpretrain-torchvision', 'mmpretrain',
+        'mmpretrain.models and mmpretrain.datasets cannot be imported without a torchvision that '
+        'fits torch',
+        mend_torchvision_imports),
+)
