@@ -44,8 +44,8 @@ class CompressionOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     Ordinary parameters get their settings from `paramwise_cfg` as ever; those with equal settings
     share a param group. Which optimizer is built depends on the model: an algorithm that prunes by
-    its optimizer has a builder in `OPTIMIZER_BUILDERS` (GETA makes QASSO of SGD, Adam and AdamW);
-    any other model gets the optimizer of the config.
+    its optimizer has a builder in `OPTIMIZER_BUILDERS` (GETA makes QASSO of SGD, Adam, AdamW and
+    RMSprop); any other model gets the optimizer of the config.
 
     Args:
         optim_wrapper_cfg: config of the optimizer wrapper. The keys above may also stand in its

@@ -2,9 +2,10 @@
 
 `optim_wrapper.optimizer.type` is one of:
 
-- `SGD`, `Adam`, `AdamW`, as in the config of the dense training: QASSO with that optimizer
-  underneath and its options.
-- `QASSO`: the same, the optimizer underneath named by `variant` ('sgd', 'adam', 'adamw').
+- `SGD`, `Adam`, `AdamW`, `RMSprop`, as in the config of the dense training: QASSO with that
+  optimizer underneath and its options.
+- `QASSO`: the same, the optimizer underneath named by `variant` ('sgd', 'adam', 'adamw',
+  'rmsprop').
 - `HESSO`: prune only.
 - `OTOHESSO`, `OTOGETA`: the published optimizers over the same groups; prune only, without
   settings by parameter. `OTOGETA` needs `clone`, the folder of a clone of its repository.
@@ -83,7 +84,9 @@ def build_from_dense(model: nn.Module, groups: ParamGroups, kind: str | type,
     if variant is None:
         known = ('QASSO', 'HESSO', 'OTOHESSO', 'OTOGETA', *DENSE_TYPES)
         raise ValueError(f'optimizer type {optimizer_name(kind)!r}; this constructor knows '
-                         f'{", ".join(known)} for a model of type GETA')
+                         f'{", ".join(known)} for a model of type GETA; give it one by '
+                         "optim_wrapper=dict(_base_.geta_optim, optimizer=dict(_delete_=True, "
+                         "type='AdamW', lr=...))")
     return build_qasso(model, groups, kind, {**options, 'variant': variant})
 
 

@@ -39,7 +39,7 @@ class GroupSparseOptimizer(Optimizer):
         groups: Prunable groups; None prunes nothing.
         plan: Stages in steps; None if :meth:`set_plan` gives them before the first step.
         target: Which groups, how many; required with ``groups``.
-        variant: ``'sgd'``, ``'adam'`` or ``'adamw'``.
+        variant: ``'sgd'``, ``'adam'``, ``'adamw'`` or ``'rmsprop'``.
         saliency: Importance score.
         divisor: Widths are multiples of it: a number or a table by unit name.
         min_channels: Channels every unit keeps: a number or a table by unit name.

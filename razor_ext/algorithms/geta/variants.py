@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
-VARIANTS: dict[str, type] = {'sgd': SGD, 'adam': Adam, 'adamw': AdamW}
+VARIANTS: dict[str, type] = {'sgd': SGD, 'adam': Adam, 'adamw': AdamW, 'rmsprop': RMSprop}
 IMPLEMENTATIONS = ('auto', 'foreach', 'fused')
 
 
@@ -29,7 +29,7 @@ def make_defaults(variant: str, implementation: str, device: torch.device,
     """Defaults of one of torch's optimizers, validated by torch itself.
 
     Args:
-        variant: ``'sgd'``, ``'adam'`` or ``'adamw'``.
+        variant: ``'sgd'``, ``'adam'``, ``'adamw'`` or ``'rmsprop'``.
         implementation: ``'foreach'``, ``'fused'``, or ``'auto'``: fused where torch has it. On CUDA
             only a fused step can be skipped (gradients that are not finite) without asking the
             device; a foreach step asks once.
@@ -85,6 +85,8 @@ def descent_directions(variant: str, param_groups: Sequence[dict[str, Any]], sta
             result.append(torch.zeros_like(param))
         elif variant == 'sgd':
             result.append(_sgd_direction(group, state.get(param, {}), param.grad, old))
+        elif variant == 'rmsprop':
+            result.append(_rmsprop_direction(group, state.get(param, {}), param.grad, old))
         else:
             result.append(_adam_direction(group, state.get(param, {}), param))
     return [torch.nan_to_num(v, nan=0., posinf=0., neginf=0.) for v in result]
@@ -104,3 +106,15 @@ def _adam_direction(group: dict[str, Any], state: dict, param: Tensor) -> Tensor
         return torch.zeros_like(param)
     first, second = (1 - beta ** steps for beta in group['betas'])
     return (state['exp_avg'] / first) / ((state['exp_avg_sq'] / second).sqrt() + group['eps'])
+
+
+def _rmsprop_direction(group: dict[str, Any], state: dict, grad: Tensor, old: Tensor) -> Tensor:
+    if 'square_avg' not in state:
+        return torch.zeros_like(old)
+    if group['momentum']:
+        return state['momentum_buffer']
+    direction = grad.add(old, alpha=group['weight_decay']) if group['weight_decay'] else grad
+    square = state['square_avg']
+    if group['centered']:
+        square = square.addcmul(state['grad_avg'], state['grad_avg'], value=-1)
+    return direction / (square.sqrt() + group['eps'])

@@ -28,8 +28,8 @@ def allowed_bits(opt, item, step):
 @settings(max_examples=12, deadline=None)
 @given(kind=st.sampled_from(['qasso', 'hesso']), ratio=st.sampled_from([0.25, 0.5, 0.8]),
        divisor=st.sampled_from([1, 2, 4, {'conv10': 4}]), seed=st.integers(0, 99),
-       variant=st.sampled_from(['adamw', 'adam', 'sgd']), periods=st.sampled_from([1, 3, 5]),
-       forced=st.sampled_from([0., 0.5, 1.]))
+       variant=st.sampled_from(['adamw', 'adam', 'sgd', 'rmsprop']),
+       periods=st.sampled_from([1, 3, 5]), forced=st.sampled_from([0., 0.5, 1.]))
 def test_every_step_of_a_run(kind, ratio, divisor, seed, variant, periods, forced):
     plan = StagePlan(40, 4, 8, 20, 4, periods)
     options = {'rule': ForgetRule(forced=forced)} if kind == 'qasso' else {}

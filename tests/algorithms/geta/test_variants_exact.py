@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from razor_ext.algorithms.geta import HESSO, QASSO, SparsityTarget, StagePlan
-from razor_ext.algorithms.geta.variants import supports_fused
+from razor_ext.algorithms.geta.variants import descent_directions, supports_fused
 
 from .toy import PLAN, Net, grouped, set_grads
 
@@ -19,8 +19,11 @@ CASES = [
     ('sgd', {'lr': 0.05, 'momentum': 0.9, 'weight_decay': 1e-3}),
     ('sgd', {'lr': 0.05, 'momentum': 0.9, 'dampening': 0.3}),
     ('sgd', {'lr': 0.05, 'momentum': 0.9, 'nesterov': True, 'weight_decay': 1e-3}),
+    ('rmsprop', {'lr': 3e-3, 'alpha': 0.9, 'centered': True, 'weight_decay': 1e-3}),
+    ('rmsprop', {'lr': 3e-3, 'momentum': 0.9, 'eps': 0.03, 'weight_decay': 1e-3}),
 ]
-TORCH = {'adamw': torch.optim.AdamW, 'adam': torch.optim.Adam, 'sgd': torch.optim.SGD}
+TORCH = {'adamw': torch.optim.AdamW, 'adam': torch.optim.Adam, 'sgd': torch.optim.SGD,
+         'rmsprop': torch.optim.RMSprop}
 
 
 @pytest.mark.smoke
@@ -51,6 +54,21 @@ def test_follows_torch_for_200_steps(kind, implementation, variant, options):
         if step % 20 == 19:
             for (name, a), b in zip(ours.named_parameters(), theirs.parameters()):
                 assert torch.equal(a, b), (step, name)
+
+
+@pytest.mark.parametrize(('variant', 'options'), CASES)
+def test_the_direction_is_that_of_the_step(variant, options):
+    torch.manual_seed(1)
+    param = torch.nn.Parameter(torch.randn(50, dtype=torch.float64))
+    opt = TORCH[variant]([param], **options)
+    for _ in range(3):
+        param.grad = torch.randn_like(param)
+        before = param.detach().clone()
+        opt.step()
+    direction, = descent_directions(variant, opt.param_groups, opt.state, [param], [before])
+    group, = opt.param_groups
+    decay = group['weight_decay'] * before if variant == 'adamw' else 0
+    torch.testing.assert_close(direction, (before - param.detach()) / group['lr'] - decay)
 
 
 def test_a_difference_would_be_seen():
