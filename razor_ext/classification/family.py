@@ -31,7 +31,8 @@ def random_image(generator: np.random.Generator) -> np.ndarray:
 FAMILY = Family(
     name='classification',
     requires=('mmengine', 'mmpretrain'),
-    modules=('razor_ext.classification.fixers', 'razor_ext.classification.hooks'),
+    modules=('razor_ext.classification.fixers', 'razor_ext.classification.quantized',
+             'razor_ext.classification.hooks'),
     deploy_modules=('razor_ext.classification.deployment', ),
     hooks=('razor_ext.ClassCountHook', ),
     demo_inputs={'mmpretrain.models.classifiers.image.ImageClassifier': backbone_shape},

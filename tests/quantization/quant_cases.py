@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import torch
 from mmcv.cnn.bricks import wrappers
+from mmcv.cnn.bricks.conv2d_adaptive_padding import Conv2dAdaptivePadding
 from torch import nn
 
 from razor_ext.quantization import QUANT_LAYERS, QuantMatmul, register_quant_layer
@@ -79,6 +80,8 @@ def layer_cases():
         'transpose3d': (nn.ConvTranspose3d(2, 3, 2), torch.randn(1, 2, 3, 4, 5)),
         'mmcv linear': (wrappers.Linear(7, 5), x),
         'mmcv conv2d': (wrappers.Conv2d(4, 6, 3), torch.randn(2, 4, 9, 8)),
+        'mmcv padded as needed': (
+            Conv2dAdaptivePadding(4, 6, (3, 5), stride=(2, 3)), torch.randn(2, 4, 9, 8)),
         'mmcv conv3d': (wrappers.Conv3d(3, 4, 3), torch.randn(2, 3, 6, 7, 8)),
         'parts': (PartMatrices(), torch.randn(3, 4, 8)),
     }
