@@ -16,6 +16,7 @@ from torch import nn
 
 import razor_ext  # noqa: F401  repairs of upstream come before its import
 from razor_ext.engine import load_tool_config, write_json
+from razor_ext.engine.families import find_config_input
 from razor_ext.graph import GraphError, analyze
 from razor_ext.structure.rebuild import build_demo_input
 from razor_ext.structure.templates import choice_template, config_template
@@ -50,10 +51,11 @@ def demo_input(cfg: Config, shape: list[int] | None) -> Any:
 
     Args:
         cfg: the config.
-        shape: of `--shape`; None for what the model itself says, then MMRazor's default, which
-            becomes a pose model's input size.
+        shape: of `--shape`; None for what the model's config, its data or its family say, then
+            MMRazor's default, which becomes a pose model's input size.
     """
-    return build_demo_input(shape or cfg.model.get('demo_input') or (1, 3, 224, 224))
+    return build_demo_input(shape or cfg.model.get('demo_input')
+                            or find_config_input(cfg, cfg.model) or (1, 3, 224, 224))
 
 
 def units_of_graph(model: nn.Module, demo: Any, args: argparse.Namespace) -> dict[str, Any]:

@@ -278,11 +278,24 @@ def set_demo_input(cfg: Config) -> None:
             'demo_input' in inspect.signature(vars(cls)['__init__']).parameters
             for cls in algorithm.__mro__ if '__init__' in vars(cls)):
         return
+    shape = find_config_input(cfg, architecture)
+    if shape is not None:
+        model['demo_input'] = shape
+
+
+def find_config_input(cfg: Mapping[str, Any], architecture: Mapping[str, Any],
+                      ) -> Sequence[int] | Mapping[str, Any] | None:
+    """Return the demo input that a config of a run tells, None where no family knows it.
+
+    Args:
+        cfg: Config of a run.
+        architecture: That of its dense model.
+    """
     for family in families():
-        shape = family.config_input and family.config_input(cfg, architecture)
-        if shape:
-            model['demo_input'] = shape
-            return
+        shape = None if family.config_input is None else family.config_input(cfg, architecture)
+        if shape is not None:
+            return shape
+    return None
 
 
 def find_sample(task: str, generator: np.random.Generator) -> np.ndarray | None:
