@@ -15,8 +15,9 @@ STORED = {'CIFAR10': (32, 32), 'CIFAR100': (32, 32), 'MNIST': (28, 28), 'Fashion
 
 
 def test_dataset(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the config of the test set, that inside a wrapper; {} where there is none."""
-    dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
+    """Return the config of the test set, else of the validation set, inside a wrapper too; or {}."""
+    loader = config.get('test_dataloader') or config.get('val_dataloader') or {}
+    dataset = loader.get('dataset') or {}
     while 'pipeline' not in dataset and isinstance(dataset.get('dataset'), Mapping):
         dataset = dataset['dataset']
     return dataset

@@ -42,10 +42,11 @@ def test_the_last_step_that_sets_both_sides_counts(steps, size):
     assert image_size(steps) == size
 
 
-def test_a_wrapped_test_set_is_read():
+@pytest.mark.parametrize('loader', ['test_dataloader', 'val_dataloader'])
+def test_a_wrapped_test_set_is_read(loader):
     inner = dict(type='CustomDataset', pipeline=[dict(type='Resize', scale=40)])
-    cfg = Config(dict(default_scope='mmpretrain', test_dataloader=dict(
-        dataset=dict(type='RepeatDataset', dataset=inner))))
+    cfg = Config({'default_scope': 'mmpretrain', loader: dict(
+        dataset=dict(type='RepeatDataset', dataset=inner))})
     assert input_shape(cfg, dict(type='ImageClassifier')) == (1, 3, 40, 40)
 
 
