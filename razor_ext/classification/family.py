@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from razor_ext.engine.families import Family
+from razor_ext.engine.families import Deployment, Family
 
 from .image_size import input_shape
 
@@ -13,14 +13,18 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def backbone_shape(model: nn.Module) -> tuple[int, ...] | None:
-    """Return the shape of one image where the backbone is built for one size, else None.
+#: Type of mmpretrain's classifiers.
+CLASSIFIER = 'mmpretrain.models.classifiers.image.ImageClassifier'
+
+
+def image_shape(model: nn.Module) -> tuple[int, ...]:
+    """Return the shape of one image: the backbone's where it is built for one size.
 
     Args:
-        model: mmpretrain's classifier.
+        model: mmpretrain's classifier. That of a run comes from its test images.
     """
     size = getattr(getattr(model, 'backbone', None), 'img_size', None)
-    return None if size is None else (1, 3, *size)
+    return (1, 3, *(size or (224, 224)))
 
 
 def random_image(generator: np.random.Generator) -> np.ndarray:
@@ -35,6 +39,9 @@ FAMILY = Family(
              'razor_ext.classification.hooks'),
     deploy_modules=('razor_ext.classification.deployment', ),
     hooks=('razor_ext.ClassCountHook', ),
-    demo_inputs={'mmpretrain.models.classifiers.image.ImageClassifier': backbone_shape},
+    demo_inputs={CLASSIFIER: image_shape},
+    deployments={CLASSIFIER: Deployment(
+        codebase=dict(type='mmpretrain', task='Classification'), input_names=('input', ),
+        output_names=('output', ))},
     config_input=input_shape,
     samples={'Classification': random_image})

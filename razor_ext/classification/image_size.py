@@ -15,7 +15,7 @@ STORED = {'CIFAR10': (32, 32), 'CIFAR100': (32, 32), 'MNIST': (28, 28), 'Fashion
 
 
 def test_dataset(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the config of the test set, else of the validation set, inside a wrapper too; or {}."""
+    """Return the config of the test set, else of the validation set; of the one in a wrapper."""
     loader = config.get('test_dataloader') or config.get('val_dataloader') or {}
     dataset = loader.get('dataset') or {}
     while 'pipeline' not in dataset and isinstance(dataset.get('dataset'), Mapping):

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from razor_ext.classification.image_size import image_size, input_shape
-from razor_ext.engine.families import find_demo_input, set_demo_input
+from razor_ext.engine.families import find_demo_input, find_deployment, set_demo_input
 from razor_ext.engine.tool_config import find_config
 
 
@@ -67,4 +67,5 @@ def test_a_transformer_without_a_config_knows_its_own_size():
         type='VisionTransformer', arch=arch, img_size=48, patch_size=16)))
     assert find_demo_input(model) == (1, 3, 48, 48)
     model = MODELS.build(dict(type='ImageClassifier', backbone=dict(type='LeNet5', num_classes=2)))
-    assert find_demo_input(model) is None
+    assert find_demo_input(model) == (1, 3, 224, 224)
+    assert find_deployment(model).codebase['task'] == 'Classification'
