@@ -200,7 +200,8 @@ class ArrayUnpickler(pickle._Unpickler):
         """Read the bytes before there is memory for them; Python's own fills it first."""
         self.append(bytearray(self.read(int.from_bytes(self.read(8), 'little'))))
 
-    dispatch[pickle.BYTEARRAY8[0]] = _load_bytearray
+    # Typed for the base class, whose table it is a copy of.
+    dispatch[pickle.BYTEARRAY8[0]] = _load_bytearray  # type: ignore[assignment]
 
 
 def _no_bytes(*arguments: Any) -> Any:

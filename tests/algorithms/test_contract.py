@@ -45,7 +45,6 @@ from .contract import (
 )
 from .settings import ALGORITHMS, FAMILIES, STEPS
 
-<<<<<<< HEAD
 #: Rows of the regular run: every algorithm on the toy, GETA on one model of each kind.
 _QUICK = [*((algorithm, 'toy') for algorithm in ALGORITHMS),
           *(('geta', family) for family in FAMILIES if family not in ('toy', 'swin', *ZOO)),
@@ -54,14 +53,6 @@ _SLOW = [*((algorithm, 'swin') for algorithm in ('geta_prune_only', 'group_fishe
          ('group_fisher', 'deepgaitv2-p3d'), ('geta', 'gaitset'), ('geta', 'gaitpart'),
          ('group_fisher', 'gaitpart'), ('geta', 'gln'), ('group_fisher', 'gln')]
 ROWS = [*_QUICK, *(pytest.param(row, marks=pytest.mark.slow) for row in _SLOW)]
-=======
-ROWS = [(algorithm, 'toy') for algorithm in ALGORITHMS] + [
-    ('geta', family) for family in FAMILIES if family not in ('toy', *ZOO)] + [
-    ('geta', 'deepgaitv2-p3d'), ('group_fisher', 'gaitset')] + [
-    pytest.param((algorithm, family), marks=pytest.mark.slow) for algorithm, family in (
-        ('group_fisher', 'deepgaitv2-p3d'), ('geta', 'gaitset'), ('geta', 'gaitpart'),
-        ('group_fisher', 'gaitpart'), ('geta', 'gln'), ('group_fisher', 'gln'))]
->>>>>>> 97e26db (Tests: which rows of the zoo are slow)
 #: Step of the first checkpoint, before anything is pruned.
 FIRST = 4
 
