@@ -25,7 +25,8 @@ LAYERS = (
     ('algorithms', ),
     ('classification', 'gait', 'pose'),
     ('deploy', ),
-    ('report', ),
+    ('plain', 'report'),
+    ('workflow', ),
     ('check_env', ),
 )
 RANKS = {name: rank for rank, row in enumerate(LAYERS) for name in row}
