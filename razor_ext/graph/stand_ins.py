@@ -79,6 +79,12 @@ def _stand_in_type(stand_in: Any, plain: Any) -> Any:
     return type(f'Sliceable{plain.__name__}', (stand_in, plain), {'plain_type': plain})
 
 
+def sliceable_type(plain: Any) -> Any:
+    """Return the type that a module of type `plain` is sliced as; None where it is the same."""
+    stand_in = _find(plain)
+    return None if stand_in is None else _stand_in_type(stand_in, plain)
+
+
 def expose(model: nn.Module) -> list[str]:
     """Put stand-ins and mask-aware norms into a model; what it computes stays the same.
 

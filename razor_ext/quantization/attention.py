@@ -33,7 +33,8 @@ class QuantMultiheadAttention(QuantMatmul):
 
     @classmethod
     def refuse(cls, module: nn.Module) -> str | None:
-        if not module._qkv_same_embed_dim:
+        # Of a module that was sliced, `_packed` says it.
+        if not getattr(module, '_packed', module._qkv_same_embed_dim):
             return 'kdim or vdim of its own makes three weights of the packed one'
         if module.bias_k is not None or module.add_zero_attn:
             return 'add_bias_kv and add_zero_attn are not supported'
@@ -62,7 +63,8 @@ class QuantMultiheadAttention(QuantMatmul):
         names = iter((('query', 'key'), ('weights', 'value')))
         output, weights = attend(lambda left, right: self.multiply(left, right, next(names)),
                                  q, k, v, self._mask(q, attn_mask, key_padding_mask),
-                                 self.dropout if self.training else 0.0)
+                                 self.dropout if self.training else 0.0,
+                                 scale=getattr(self, 'scale', None))
         output = self.out_proj(output.transpose(1, 2).flatten(2))
         if not batched:
             output, weights = output.squeeze(0), weights.squeeze(0)

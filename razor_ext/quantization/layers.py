@@ -125,6 +125,8 @@ def register_quant_layer(*float_types: type[nn.Module]) -> Callable:
 
 def quant_type_of(float_type: type[nn.Module]) -> type[QuantLayer] | None:
     """Return the registered class for a type, or for the base whose `forward` it inherits."""
+    # What was sliced keeps the forward pass of its type, but for sizes.
+    float_type = getattr(float_type, 'plain_type', float_type)
     for base in float_type.__mro__:
         if base in QUANT_LAYERS:
             return QUANT_LAYERS[base] if float_type.forward is base.forward else None

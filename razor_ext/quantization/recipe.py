@@ -86,6 +86,11 @@ def _grid(quantizer: Quantizer) -> dict[str, Any]:
     }
 
 
+def type_name(float_type: Any) -> str:
+    """Return the name of a layer's type; of one that was sliced, that of the type before."""
+    return getattr(float_type, 'plain_type', float_type).__name__
+
+
 def quant_spec(model: nn.Module, infos: Iterable[QuantizedLayerInfo] = ()) -> dict[str, Any]:
     """Return the content of quant.json.
 
@@ -105,7 +110,7 @@ def quant_spec(model: nn.Module, infos: Iterable[QuantizedLayerInfo] = ()) -> di
             per_channel = weight['granularity'] == 'channel'
             weight['channel_dim'] = module.weight_channel_dim if per_channel else None
         layers[name] = {
-            'type': module.float_type.__name__,
+            'type': type_name(module.float_type),
             'weight': weight,
             'activations': {o: _grid(q) for o, q in module.operand_quantizers().items()},
         }

@@ -18,7 +18,7 @@ from .functional import SIGN_BITS
 from .layers import QuantLayer
 from .products import products_in
 from .quantizer import Quantizer
-from .recipe import READABLE, container_of, structure_hash
+from .recipe import READABLE, container_of, structure_hash, type_name
 
 _GRID_KEYS = ('bits', 'scheme', 'granularity', 'd', 'q_m', 't', 'zero_point', 'container', 'state')
 _STATE_KEYS = ('log_q_m', 'log_t', 'zero_ratio')
@@ -105,7 +105,7 @@ def _check_layer(name: str, layer: Mapping[str, Any], modules: Mapping[str, nn.M
     if name not in modules:
         raise QuantFileError(f'{key}: the model has no such layer{closest(name, modules)}')
     module = modules[name]
-    own_type = type(module).__name__
+    own_type = type_name(type(module))
     _require(own_type == layer.get('type'), f'{key}.type', layer.get('type'),
              f'{own_type!r}, as in this model')
     if quant_type is None:

@@ -20,7 +20,7 @@ class DieHook(Hook):
     """Kills this process before an iteration."""
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        if runner.iter == 6:
+        if runner.iter == 3:  # of the second epoch, of two batches a rank
             os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -154,4 +154,4 @@ def test_torchs_fused_encoder_layer_does_not_pass_the_shares_by() -> None:
     mask_norms(layer).norm1.kept_channels[:4] = 0
     with torch.no_grad():
         fused = layer(x)
-    assert torch.allclose(layer(x), fused)
+    assert torch.allclose(layer(x), fused, atol=1e-6)

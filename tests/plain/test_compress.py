@@ -44,6 +44,8 @@ def batches(count: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
 def begin(model: nn.Module | None = None, optimizer: Any = None, **settings: Any) -> Compression:
     torch.manual_seed(0)
     model = SmallNet() if model is None else model
+    if isinstance(optimizer, type):
+        optimizer = optimizer(model.parameters())
     optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     return razor_ext.compress(model, torch.randn(1, 3, 8, 8), optimizer, STEPS, **{
         'calibration': [x for x, _ in batches(2)], 'target': MACS, **settings})
@@ -135,7 +137,7 @@ def test_what_cannot_work_is_refused() -> None:
             ('no calibration', dict(quant=QUANT, calibration=())),
             ('known: .*GETA', dict(method='Magic')),
             ('checkpoint', dict(checkpoint='dense.pth')),
-            ('RMSprop', dict(model=model, optimizer=torch.optim.RMSprop(model.parameters()))),
+            ('Adagrad', dict(optimizer=torch.optim.Adagrad, quant=QUANT)),
             ('lr_quant', dict(method='L1Pruning', lr_quant=1e-3))):
         with pytest.raises(ValueError, match=expected):
             begin(**arguments)
@@ -143,8 +145,12 @@ def test_what_cannot_work_is_refused() -> None:
 
 def test_a_model_of_two_inputs_is_written_without_an_onnx_file(tmp_path: Path) -> None:
     class Two(SmallNet):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer('unit', torch.ones(1))  # another structure than SmallNet's
+
         def forward(self, x: Tensor, scale: Tensor) -> Tensor:
-            return super().forward(x) * scale
+            return super().forward(x) * scale * self.unit
 
     torch.manual_seed(0)
     model = Two()
