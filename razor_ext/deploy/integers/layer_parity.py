@@ -104,6 +104,9 @@ def _multiply(layer: IntegerLayer, operands: Sequence[np.ndarray]) -> np.ndarray
 def torch_layer(layer: IntegerLayer, module: QuantLayer, operand: np.ndarray) -> np.ndarray:
     """Compute a layer as torch does, with the weight its quantizer gives.
 
+    Values are torch's, in float32; their products are summed in float64, since a sum in float32 is
+    off by several steps of the accumulator where a layer reads some thousands of values.
+
     Args:
         layer: The layer.
         module: The quantized torch layer.
@@ -114,11 +117,11 @@ def torch_layer(layer: IntegerLayer, module: QuantLayer, operand: np.ndarray) ->
     """
     match = layer.match
     assert match.factor is not None  # it has a weight
-    x = layer.operands[0][1].dequantize(operand)
+    x = layer.operands[0][1].dequantize(operand).astype(np.float64)
     with torch.no_grad():
         weight = module.quantize_weight().detach().cpu().numpy()
     weight = weight[match.layer.rows or slice(None)].transpose(match.axes)
-    weight = (weight * along_axis(match.factor, match.channel_axis, weight.ndim)).astype(np.float32)
+    weight = (weight * along_axis(match.factor, match.channel_axis, weight.ndim)).astype(np.float32).astype(np.float64)
     if match.node.op_type == 'Conv':
         real = _convolve(match.node, x, weight)
         return real if layer.bias is None else real + along_axis(layer.bias, 1, real.ndim)

@@ -68,3 +68,17 @@ def test_a_biased_linear_over_tokens_runs_on_integers(
     tolerance = 1e-4 if x.dim() > 2 else 1e-2
     with torch.no_grad():
         torch.testing.assert_close(torch.from_numpy(got), model(x), atol=tolerance, rtol=1e-4)
+
+
+def test_sums_of_thousands_of_values_are_compared_exactly() -> None:
+    width = 4096  # weights of both signs, in two halves: sums that a float32 holds only on the way
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Linear(width, 8, bias=False)).eval()
+    plain[0].weight.data.abs_()[:, width // 2:].neg_()
+    x = torch.rand(1, 17, width)
+    model = copy.deepcopy(plain)
+    quantize_model(model, QuantConfig(weight_bits=(8, 8), activation_bits=(8, 8)))
+    calibrate(model, [x])
+    fix_bits(model)
+    exported = insert_qdq(export(plain, x), layer_grids(model.eval()), [{'input': x.numpy()}])
+    require_layers(compare_layers(exported, model, [{'input': x.numpy()}]))

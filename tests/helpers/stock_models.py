@@ -1,0 +1,71 @@
+"""Weights for stock configs, where no published ones can be loaded."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from razor_ext.engine.tool_config import find_config
+from razor_ext.workflow.model import build_dense
+
+
+def without_downloads(value: Any) -> Any:
+    """Return a config in which no module loads published weights."""
+    if isinstance(value, Mapping):
+        return {key: without_downloads(item) for key, item in value.items()
+                if not (key == 'init_cfg' and isinstance(item, Mapping)
+                        and item.get('type') == 'Pretrained')}
+    if isinstance(value, (list, tuple)):
+        return [without_downloads(item) for item in value]
+    return value
+
+
+def write_weights(config: str, options: Mapping[str, Any], size: tuple[int, int],
+                  photographs: list[Path], path: Path, passes: int = 6) -> None:
+    """Write a checkpoint of random weights whose batch norms have seen photographs.
+
+    Args:
+        config: the stock config, as `package::path`.
+        options: changes to it, by dotted key.
+        size: width and height of the model's input.
+        photographs: files; each pass sees other crops of them.
+        path: the checkpoint.
+        passes: batches that the norms see.
+    """
+    cfg = Config.fromfile(find_config(config))
+    cfg.merge_from_dict(dict(options))
+    cfg.model = without_downloads(cfg.model)
+    torch.manual_seed(0)
+    generator = np.random.default_rng(0)
+    model = build_dense(cfg)
+    model.init_weights()
+    model.train()
+    norms = [module for module in model.modules()
+             if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = None  # the mean over all passes
+    with torch.no_grad():
+        for _ in range(passes):
+            crops = [_crop(cv2.imread(str(photograph)), size, generator)
+                     for photograph in photographs]
+            images = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float()
+            images = (images - model.data_preprocessor.mean) / model.data_preprocessor.std
+            model(images, None, mode='tensor')
+    for norm, momentum in zip(norms, momenta):
+        norm.momentum = momentum
+    torch.save({'state_dict': model.state_dict()}, path)
+
+
+def _crop(image: np.ndarray, size: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
+    """Return a random part of an image in another size, uint8 [height, width, 3]."""
+    height, width = image.shape[:2]
+    top, left = generator.integers(0, height // 2), generator.integers(0, width // 2)
+    part = image[top:top + height // 2, left:left + width // 2]
+    return cv2.resize(part, size)
