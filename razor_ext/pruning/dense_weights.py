@@ -9,6 +9,7 @@ from pathlib import Path
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
+from razor_ext.graph.norms import shares
 from razor_ext.quantization.quantizer import Quantizer
 from razor_ext.structure.rebuild import layout_versions, with_versions
 
@@ -20,7 +21,8 @@ def load_dense(model: nn.Module, checkpoint: str | os.PathLike) -> None:
     """Load a checkpoint that must fill a dense model, its quantizers apart.
 
     Args:
-        model: the dense model; its layers may hold quantizers, which calibration sets.
+        model: the dense model; its layers may hold quantizers, which calibration sets, and its
+            norms may be mask-aware.
         checkpoint: a file or an address. What it holds besides is left out.
 
     Raises:
@@ -61,7 +63,9 @@ def _read(name: str) -> Mapping[str, Tensor]:
 
 
 def _float_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return the weights that a dense model has: without grids, and without shares of norms."""
     learned = tuple(f'{name}.' for name, module in model.named_modules()
                     if isinstance(module, Quantizer))
+    masks = set(shares(model))
     return {key: value for key, value in model.state_dict().items()
-            if not key.startswith(learned)} if learned else dict(model.state_dict())
+            if key not in masks and not (learned and key.startswith(learned))}

@@ -9,8 +9,10 @@ from mmengine.registry import init_default_scope
 from mmrazor.registry import MODELS
 from tiny_geta import STAGES, dense_checkpoint
 from tiny_pose import SIZE, tiny_rtmpose
+from torch import nn
 
-import razor_ext  # noqa: F401
+from razor_ext.graph.norms import mask_norms
+from razor_ext.pruning.dense_weights import load_dense
 
 
 @pytest.fixture
@@ -54,6 +56,18 @@ def test_checkpoints_of_wrapped_and_older_models_are_taken(dense: Path, change) 
     algorithm.init_weights()
     key = 'head.final_layer.weight'
     assert torch.equal(algorithm.architecture.state_dict()[key], before[key])
+
+
+def test_norms_that_know_their_mask_take_the_weights_of_plain_ones(tmp_path: Path) -> None:
+    plain = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
+    torch.save({'state_dict': plain.state_dict()}, tmp_path / 'dense.pth')
+    model = mask_norms(nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)))
+    load_dense(model, tmp_path / 'dense.pth')
+    assert torch.equal(model[0].weight, plain[0].weight)
+    assert bool((model[1].kept_channels == 1).all())
+    torch.save({'state_dict': plain[:1].state_dict()}, tmp_path / 'dense.pth')
+    with pytest.raises(ValueError, match=r'1\.weight is missing'):
+        load_dense(model, tmp_path / 'dense.pth')
 
 
 @pytest.mark.parametrize(('change', 'expected'), [
