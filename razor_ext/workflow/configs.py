@@ -59,7 +59,7 @@ def write_dense(request: Request, cfg: Config, work_dir: Path) -> Path:
     touched = {option.partition('.')[0] for option in request.options}
     values: dict[str, Any] = {key: _changes(cfg.get(key), changed[key])
                               for key in sorted(touched)}
-    values = merge(values, dataset_overrides(cfg, request.data))
+    values = merge(values, dataset_overrides(changed, request.data))
     path = folder / 'dense.py'
     _write(path, f'The dense model of {request.config}.', [base], {**_imports(cfg), **values})
     return path

@@ -18,7 +18,7 @@ def dataset_overrides(cfg: Config, data: Mapping[str, str]) -> dict[str, Any]:
 
     Args:
         cfg: of the dense model; its data sets have `ann_file` and `data_prefix`, as those of
-            MMPose and MMDetection in COCO's format have.
+            MMPose and MMDetection in COCO's format have, or are mmpretrain's.
         data: `data_root`, and below it `train_ann`, `val_ann`, `train_images`, `val_images`.
 
     Returns:
@@ -47,6 +47,13 @@ def dataset_overrides(cfg: Config, data: Mapping[str, str]) -> dict[str, Any]:
 def _dataset(cfg: Config, loader: str, part: str, root: Path, data: Mapping[str, str]
              ) -> dict[str, Any]:
     dataset = cfg[loader].dataset
+    for key in (f'{part}_ann', f'{part}_images'):
+        if key in data and not (root / data[key]).exists():
+            raise RequestError(f'--{key.replace("_", "-")} {data[key]!r}: {root / data[key]} does '
+                               'not exist')
+    scope, _, _ = str(dataset.get('type')).rpartition('.')
+    if (scope or cfg.get('default_scope')) == 'mmpretrain':
+        return _classes(dataset, part, root, data)
     if 'ann_file' not in dataset:
         raise RequestError(f'{loader}.dataset is a {dataset.get("type")} without ann_file: '
                            '--data-root and the like are for one annotation file; write a config '
@@ -57,9 +64,6 @@ def _dataset(cfg: Config, loader: str, part: str, root: Path, data: Mapping[str,
     for key, name in ((f'{part}_ann', 'ann_file'), (f'{part}_images', 'images')):
         if key not in data:
             continue
-        path = root / data[key]
-        if not path.exists():
-            raise RequestError(f'--{key.replace("_", "-")} {data[key]!r}: {path} does not exist')
         if name == 'ann_file':
             # Boxes of a detector belong to the images of before.
             changes.update(ann_file=data[key],
@@ -68,3 +72,13 @@ def _dataset(cfg: Config, loader: str, part: str, root: Path, data: Mapping[str,
             changes['data_prefix'] = {'_delete_': True, next(iter(
                 dataset.get('data_prefix') or {'img': ''})): data[key]}
     return changes
+
+
+def _classes(dataset: Mapping[str, Any], part: str, root: Path, data: Mapping[str, str]
+             ) -> dict[str, Any]:
+    """Return mmpretrain's data set of a folder per class, or of a list of files and labels."""
+    if f'{part}_images' not in data:
+        return {'data_root': str(root)} if 'data_root' in data else {}
+    return {'_delete_': True, 'type': 'mmpretrain.CustomDataset', 'data_root': str(root),
+            'data_prefix': data[f'{part}_images'], 'ann_file': data.get(f'{part}_ann', ''),
+            'pipeline': dataset['pipeline']}

@@ -99,6 +99,25 @@ def test_data_that_are_not_there_and_options_that_nothing_reads_are_refused(
                     tmp_path)
 
 
+def test_a_folder_of_classes_takes_the_place_of_imagenet(checkpoint: str, tmp_path: Path) -> None:
+    pytest.importorskip('mmpretrain')
+    (tmp_path / 'train').mkdir()
+    (tmp_path / 'val.txt').write_text('train/a.jpg 0')
+    config = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
+    request = Request(config, checkpoint, data=dict(
+        data_root=str(tmp_path), train_images='train', val_images='train', val_ann='val.txt'))
+    before = stock(config)
+    after = Config.fromfile(write_dense(request, before, tmp_path))
+    check_config(after)
+    for loader, listed in (('train_dataloader', ''), ('val_dataloader', 'val.txt'),
+                           ('test_dataloader', 'val.txt')):
+        assert after[loader].dataset == dict(
+            type='mmpretrain.CustomDataset', data_root=str(tmp_path), data_prefix='train',
+            ann_file=listed, pipeline=before[loader].dataset.pipeline)
+    with pytest.raises(RequestError, match='--train-images'):
+        write_dense(Request(config, checkpoint, data=dict(train_images='none')), before, tmp_path)
+
+
 @pytest.mark.parametrize(('config', 'outputs'), [(STOCK, ['output']),
                                                  (RTMPOSE, ['simcc_x', 'simcc_y'])])
 def test_the_deploy_config_follows_the_model(config: str, outputs: list[str], checkpoint: str

@@ -121,7 +121,7 @@ def torch_layer(layer: IntegerLayer, module: QuantLayer, operand: np.ndarray) ->
     with torch.no_grad():
         weight = module.quantize_weight().detach().cpu().numpy()
     weight = weight[match.layer.rows or slice(None)].transpose(match.axes)
-    weight = (weight * along_axis(match.factor, match.channel_axis, weight.ndim)).astype(np.float32).astype(np.float64)
+    weight = (weight * along_axis(match.factor, match.channel_axis, weight.ndim)).astype(np.float64)
     if match.node.op_type == 'Conv':
         real = _convolve(match.node, x, weight)
         return real if layer.bias is None else real + along_axis(layer.bias, 1, real.ndim)
