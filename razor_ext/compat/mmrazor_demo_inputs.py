@@ -59,6 +59,28 @@ def mend_pose_input_shape() -> bool:
     return True
 
 
+def mend_bottom_up_input() -> bool:
+    """Trace bottom-up estimators on images without people, which tracing does not look at.
+
+    Upstream sends them through mmpose's data preprocessor, which fails without people.
+    """
+    defaults = importlib.import_module(f'{_DEMO_INPUTS}.default_demo_inputs')
+    estimator = importlib.import_module('mmpose.models').BottomupPoseEstimator
+    if estimator in defaults.default_demo_input_class:
+        return False
+
+    def _get_mm_data(self: Any, model: nn.Module, input_shape: tuple[int, ...],
+                     training: bool = False) -> dict:
+        device = next(model.parameters()).device
+        return {'inputs': torch.rand(tuple(input_shape), device=device), 'data_samples': None}
+
+    demo_input = type('BottomUpDemoInput', (defaults.DefaultMMDemoInput, ),
+                      {'_get_mm_data': _get_mm_data})
+    defaults.default_demo_input_class[estimator] = demo_input
+    defaults.default_demo_input_class.move_to_end(estimator, last=False)
+    return True
+
+
 REPAIRS = (
     RepairSpec(
         'mmrazor-rtm-head', 'mmrazor',
@@ -68,4 +90,8 @@ REPAIRS = (
         'mmrazor-pose-input-shape', 'mmrazor',
         'the demo input of mmpose models ignores input_shape and exchanges width and height',
         mend_pose_input_shape, needs=('mmpose',)),
+    RepairSpec(
+        'mmrazor-bottom-up-input', 'mmrazor',
+        'the demo input of bottom-up mmpose models fails in the data preprocessor',
+        mend_bottom_up_input, needs=('mmpose',)),
 )

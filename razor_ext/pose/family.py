@@ -38,15 +38,28 @@ def deployment(model: nn.Module) -> Deployment | None:
         input_shape=(shape[3], shape[2]))
 
 
+def bottom_up_shape(model: nn.Module) -> tuple[int, ...] | None:
+    """Return the shape of one image for a bottom-up estimator, None where it does not say.
+
+    Args:
+        model: MMPose's estimator; RTMO and YOLOX-Pose say it in `test_cfg`, as (width, height).
+    """
+    size = (getattr(model, 'test_cfg', None) or {}).get('input_size')
+    return codec_shape(model) if size is None else (1, 3, size[1], size[0])
+
+
 def random_image(generator: np.random.Generator) -> np.ndarray:
     """Draw an image, uint8 [height, width, 3]."""
     return generator.integers(0, 255, (64, 48, 3), np.uint8)
 
 
+BOTTOM_UP = 'mmpose.models.pose_estimators.bottomup.BottomupPoseEstimator'
+TOP_DOWN = 'mmpose.models.pose_estimators.topdown.TopdownPoseEstimator'
+
 FAMILY = Family(
     name='pose',
     requires=('mmengine', 'mmpose'),
     modules=('razor_ext.pose.datasets', 'razor_ext.pose.quantized', 'razor_ext.pose.fixers'),
-    demo_inputs={'mmpose.models.pose_estimators.topdown.TopdownPoseEstimator': codec_shape},
-    deployments={'mmpose.models.pose_estimators.topdown.TopdownPoseEstimator': deployment},
+    demo_inputs={TOP_DOWN: codec_shape, BOTTOM_UP: bottom_up_shape},
+    deployments={TOP_DOWN: deployment},
     samples={'PoseDetection': random_image})

@@ -94,3 +94,19 @@ def test_repair_of_the_shape_stands_back(monkeypatch):
 
     monkeypatch.setattr(mmpose_demo_input, 'demo_mmpose_inputs', whole)
     assert not mmrazor_demo_inputs.mend_pose_input_shape()
+
+
+def test_bottom_up_estimators_are_traced_on_an_image():
+    from mmrazor.registry import MODELS
+
+    from razor_ext.engine.families import find_demo_input
+    init_default_scope('mmpose')
+    estimator = MODELS.build(dict(
+        type='mmpose.BottomupPoseEstimator', backbone=dict(type='mmpose.ResNet', depth=18),
+        data_preprocessor=MODEL['data_preprocessor'], test_cfg=dict(input_size=(64, 32)),
+        head=dict(type='mmpose.HeatmapHead', in_channels=512, out_channels=17,
+                  deconv_out_channels=None)))
+    assert find_demo_input(estimator) == (1, 3, 32, 64)
+    data = demo(estimator, find_demo_input(estimator))
+    assert data['mode'] == 'tensor'
+    assert estimator.eval()(**data).shape == (1, 17, 1, 2)
