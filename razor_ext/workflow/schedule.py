@@ -61,6 +61,9 @@ def _scaled_scheduler(scheduler: Mapping[str, Any], share: float) -> dict[str, A
     for name in _TIMES:
         if isinstance(scaled.get(name), int):
             scaled[name] = _scaled(scaled[name], share)
+    if isinstance(scaled.get('begin'), int) and isinstance(scaled.get('end'), int) \
+            and scheduler['begin'] < scheduler['end']:
+        scaled['end'] = max(scaled['end'], scaled['begin'] + 1)
     if 'milestones' in scaled:
         scaled['milestones'] = [_scaled(value, share) for value in scaled['milestones']]
     return scaled

@@ -16,6 +16,7 @@ from razor_ext.workflow.schedule import scaled_schedule
 
 STOCK = 'mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_mobilenetv2_8xb64-210e_coco-256x192.py'
 RTMPOSE = 'mmpose::body_2d_keypoint/rtmpose/coco/rtmpose-s_8xb256-420e_coco-256x192.py'
+RTMO = 'mmpose::body_2d_keypoint/rtmo/coco/rtmo-s_8xb32-600e_coco-640x640.py'
 
 
 @pytest.fixture
@@ -56,6 +57,8 @@ def test_a_schedule_keeps_its_shares() -> None:
     assert [cosine[key] for key in ('begin', 'end', 'T_max')] == [21, 42, 21]
     assert next(hook['switch_epoch'] for hook in changes['custom_hooks']
                 if hook['type'] == 'mmdet.PipelineSwitchHook') == 39
+    brief = scaled_schedule(stock(RTMO), 40)['param_scheduler'][2]
+    assert (brief['begin'], brief['end']) == (19, 20)  # epochs 280 to 281 of 600
     with pytest.raises(RequestError, match='max_iters'):
         scaled_schedule(Config(dict(train_cfg=dict(max_iters=10))), 5)
 
