@@ -40,8 +40,9 @@ def deploy_config(model: nn.Module, request: Request) -> dict[str, Any]:
     known = find_deployment(model)
     shape = find_demo_input(model)
     if known is None or shape is None or isinstance(shape, Mapping):
-        raise RequestError(f'no model family knows how a {type(model).__name__} is deployed; give '
-                           '--deploy-cfg, a deploy config of MMDeploy (configs/deploy has some)')
+        raise RequestError(f'no model family knows how a {type(model).__name__} is deployed: run '
+                           'the steps one by one, tools/train.py, tools/test.py and '
+                           'tools/deploy.py with a deploy config of MMDeploy')
     if request.backend not in BACKENDS.module_dict:
         raise RequestError(f'--backend {request.backend!r} is none of '
                            f'{", ".join(sorted(BACKENDS.module_dict))}')

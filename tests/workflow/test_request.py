@@ -136,3 +136,11 @@ def test_the_deploy_config_follows_the_model(config: str, outputs: list[str], ch
         assert json.loads(json.dumps(found))  # plain values
     with pytest.raises(RequestError, match=r'abacus.*onnxruntime'):
         deploy_config(model, Request(config, checkpoint, backend='abacus'))
+
+
+def test_a_model_without_a_deployment_is_told_the_way(checkpoint: str) -> None:
+    model = build_dense(Config(dict(default_scope='mmpose', model=dict(
+        type='BottomupPoseEstimator', backbone=dict(type='ResNet', depth=18), head=dict(
+            type='HeatmapHead', in_channels=512, out_channels=17, deconv_out_channels=None)))))
+    with pytest.raises(RequestError, match=r'BottomupPoseEstimator is deployed.*tools/deploy\.py'):
+        deploy_config(model, Request(STOCK, checkpoint))
