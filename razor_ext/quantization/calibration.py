@@ -111,8 +111,9 @@ def calibrate(model: nn.Module, batches: Iterable[Any] = (), *, method: str = 'm
               run: Callable[[nn.Module, Any], Any] = run_batch) -> None:
     """Set every quantizer of `model` to the most bits of its limits, and turn it on.
 
-    Weights take their range from themselves, inputs from what passes through the float model, in
-    evaluation mode, for `batches`. Nothing is set if anything fails.
+    Weights take their range from themselves, weights of zeros that of PyTorch's initialisation,
+    1 / sqrt(fan in); inputs take theirs from what passes through the float model, in evaluation
+    mode, for `batches`. Nothing is set if anything fails.
 
     Args:
         model: after `quantize_model`, with its weights loaded.
@@ -144,6 +145,9 @@ def calibrate(model: nn.Module, batches: Iterable[Any] = (), *, method: str = 'm
             rows = _rows(handle.weight.detach(), handle.log_d)
             low, high = RANGE_METHODS[weight_method](
                 rows, rows.amin(-1), rows.amax(-1), handle.quantizer, percentile)
+            if not rows.any():  # a head that is made of zeros: its grid must let it grow
+                high = torch.full_like(high, handle.weight[0].numel() ** -.5)
+                low = -high
             low, high = (end.view(handle.log_d.shape) for end in (low, high))
         else:
             seen = observers[handle.name]

@@ -25,6 +25,16 @@ def single(scheme='auto', bits=(8, 8), **config):
     return model, model[0].input_quantizer
 
 
+@pytest.mark.parametrize('granularity', ['tensor', 'channel'])
+def test_a_weight_of_zeros_can_still_be_trained(granularity):
+    model, _ = single(weight_granularity=granularity)
+    nn.init.zeros_(model[0].weight)
+    calibrate(model, [torch.randn(10, 4)])
+    assert not model[0].quantize_weight().any()
+    nn.init.constant_(model[0].weight, 0.1)
+    torch.testing.assert_close(model[0].quantize_weight(), model[0].weight, atol=0.01, rtol=0)
+
+
 @pytest.mark.parametrize(('scheme', 'low', 'found', 'q_m', 'zero'), [
     ('auto', 0., 'unsigned', 4., 0), ('auto', -1., 'affine', 5., 51),
     ('signed', -1., 'signed', 4., 0), ('affine', 0., 'affine', 4., 0)])
