@@ -1,9 +1,12 @@
-"""mmcv-lite has no compiled operators, yet mmdet and mmpose import them at module level."""
+"""mmcv-lite has no compiled operators, yet mmdet and mmpose import them, and detectors need one."""
 from __future__ import annotations
 
 import importlib
 import importlib.util
 import sys
+
+import torch
+from torch import Tensor
 
 from .repair import RepairSpec
 from .standin import StandInModule
@@ -33,9 +36,60 @@ def mend_ops() -> bool:
     return True
 
 
+def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0,
+        block: int = 512) -> Tensor:
+    """Suppress boxes that overlap a box of higher score, as mmcv's compiled operator does.
+
+    Args:
+        boxes: [N, 4], left, top, right, bottom.
+        scores: [N].
+        iou_threshold: Overlap (intersection over union) above which a box goes.
+        offset: Added to every width and height, 0 or 1.
+        block: Boxes compared with all others at a time, which bounds the memory.
+
+    Returns:
+        Tensor: Indices of the boxes left, by descending score.
+    """
+    order = scores.argsort(descending=True, stable=True)
+    kept = []
+    while len(order):
+        head, order = order[:block], order[block:]
+        overlaps = (_iou(boxes[head], boxes[head], offset) > iou_threshold).triu(1).cpu()
+        alive = torch.ones(len(head), dtype=torch.bool)
+        for index in range(len(head)):
+            if alive[index]:
+                alive &= ~overlaps[index]
+        head = head[alive.to(head.device)]
+        kept.append(head)
+        covered = _iou(boxes[head], boxes[order], offset) > iou_threshold
+        order = order[~covered.any(0)]
+    return torch.cat(kept) if kept else order
+
+
+def _iou(one: Tensor, other: Tensor, offset: int) -> Tensor:
+    low = torch.maximum(one[:, None, :2], other[None, :, :2])
+    high = torch.minimum(one[:, None, 2:], other[None, :, 2:])
+    shared = (high - low + offset).clamp(min=0).prod(-1)
+    areas = [(boxes[:, 2:] - boxes[:, :2] + offset).prod(-1) for boxes in (one, other)]
+    return shared / (areas[0][:, None] + areas[1][None] - shared)
+
+
+def supply_nms() -> bool:
+    """Give the stand-in for the compiled extension a non-maximum suppression in PyTorch."""
+    extension = sys.modules.get('mmcv._ext')
+    if not isinstance(extension, StandInModule):
+        return False
+    extension.nms = nms
+    return True
+
+
 REPAIRS = (
     RepairSpec(
         'mmcv-ops', 'mmcv',
         'mmcv-lite comes without mmcv._ext, so nothing that imports mmcv.ops can be imported',
         mend_ops),
+    RepairSpec(
+        'mmcv-nms', 'mmcv',
+        'mmcv-lite comes without non-maximum suppression, so no detector can be tested or exported',
+        supply_nms),
 )
