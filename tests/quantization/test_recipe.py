@@ -34,10 +34,12 @@ from .quant_cases import SmallNet
 X = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
-def trained(seed=0, **config):
+def trained(seed=0, share=False, **config):
     """A model whose scales have wandered, with mixed whole bit widths."""
     torch.manual_seed(seed)
     model = SmallNet().eval()
+    if share:
+        model.again = model.conv1
     infos = quantize_model(model, QuantConfig(
         **{'weight_bits': (2, 8), 'activation_bits': (3, 10), **config}))
     calibrate(model, [X])
@@ -76,6 +78,15 @@ def test_round_trip_is_bit_for_bit(tmp_path, config):
     # A checkpoint of the run fits the rebuilt model.
     rebuilt.load_state_dict(model.state_dict())
     assert {p.name for p in tmp_path.iterdir()} == {'quant.json'}
+
+
+def test_a_layer_of_two_names_makes_the_round_trip(tmp_path):
+    """The heads of RTMDet share their convolutions, and a state dict has them under every name."""
+    model, infos = trained(share=True)
+    save_quant(tmp_path / 'quant.json', model, infos)
+    rebuilt = float_twin(model)
+    apply_quant(rebuilt, load_quant(tmp_path / 'quant.json'))
+    assert torch.equal(rebuilt(X), model(X))
 
 
 @settings(max_examples=25, deadline=None)
