@@ -99,3 +99,12 @@ def test_an_option_that_would_change_nothing(tmp_path: Path, option: str, messag
     'model.architecture.head.in_channels'])
 def test_new_leaves_and_new_sections_are_allowed(tmp_path: Path, option: str) -> None:
     check_config(_config(tmp_path, SPLICED), options={option: 1})
+
+
+def test_the_files_of_a_linked_environment_are_not_the_users(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / 'real').mkdir()
+    (tmp_path / 'link').symlink_to(tmp_path / 'real')
+    monkeypatch.setattr('site.getsitepackages', lambda: [str(tmp_path / 'link')])
+    check_config(_config(tmp_path / 'real', "tta_model = dict(type='x')\n"))
+    with pytest.raises(UnreadKeyError, match='tta_model'):
+        check_config(_config(tmp_path, "tta_model = dict(type='x')\n"))
