@@ -61,6 +61,7 @@ if __name__ == '__main__':
         entry_points={
             'razor_ext.families': [
                 'classification = razor_ext.classification.family:FAMILY',
+                'detection = razor_ext.detection.family:FAMILY',
                 'gait = razor_ext.gait.family:FAMILY',
                 'pose = razor_ext.pose.family:FAMILY',
             ],

@@ -12,6 +12,7 @@ from . import (
     mmcv,
     mmdeploy,
     mmengine,
+    mmengine_datasets,
     mmengine_hooks,
     mmengine_latest,
     mmengine_resume,
@@ -37,9 +38,9 @@ from .safe_load import UnsafeCheckpointError, safe_load
 
 # In this order: importing MMRazor's models needs those before mmrazor_demo_inputs, and importing
 # MMDetection tries to import mmpretrain.
-MODULES = (mmcv, mmengine, mmengine_hooks, mmengine_saving, mmengine_resume, mmengine_latest,
-           mmpretrain, mmpose, mmrazor_quantization, mmrazor_demo_inputs, mmrazor_expandable,
-           mmrazor_recursion, sync_batchnorm, mmdeploy, only_train_once)
+MODULES = (mmcv, mmengine, mmengine_datasets, mmengine_hooks, mmengine_saving, mmengine_resume,
+           mmengine_latest, mmpretrain, mmpose, mmrazor_quantization, mmrazor_demo_inputs,
+           mmrazor_expandable, mmrazor_recursion, sync_batchnorm, mmdeploy, only_train_once)
 
 
 def specs() -> tuple[RepairSpec, ...]:

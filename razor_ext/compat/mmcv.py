@@ -4,7 +4,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import warnings
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,32 +52,42 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0,
     Returns:
         Tensor: Indices of the boxes left, by descending score.
     """
-    order = scores.argsort(descending=True, stable=True)
-    kept = []
+    with warnings.catch_warnings():
+        # An export traces the operator, of which this is the inside: NumPy, so as not to be traced.
+        warnings.simplefilter('ignore', torch.jit.TracerWarning)
+        corners, values = boxes.detach().cpu().numpy(), scores.detach().cpu().numpy()
+        return torch.from_numpy(_suppress(corners, values, iou_threshold, offset, block)).to(
+            boxes.device)
+
+
+def _suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float, offset: int,
+              block: int) -> np.ndarray:
+    order = np.argsort(-scores, kind='stable')
+    kept = [order[:0]]
     while len(order):
         head, order = order[:block], order[block:]
-        overlaps = (_iou(boxes[head], boxes[head], offset) > iou_threshold).triu(1).cpu()
-        alive = torch.ones(len(head), dtype=torch.bool)
+        overlaps = np.triu(_iou(boxes[head], boxes[head], offset) > threshold, 1)
+        alive = np.ones(len(head), bool)
         for index in range(len(head)):
             if alive[index]:
                 alive &= ~overlaps[index]
-        head = head[alive.to(head.device)]
-        kept.append(head)
-        covered = _iou(boxes[head], boxes[order], offset) > iou_threshold
+        kept.append(head[alive])
+        covered = _iou(boxes[kept[-1]], boxes[order], offset) > threshold
         order = order[~covered.any(0)]
-    return torch.cat(kept) if kept else order
+    return np.concatenate(kept)
 
 
-def _iou(one: Tensor, other: Tensor, offset: int) -> Tensor:
-    low = torch.maximum(one[:, None, :2], other[None, :, :2])
-    high = torch.minimum(one[:, None, 2:], other[None, :, 2:])
-    shared = (high - low + offset).clamp(min=0).prod(-1)
+def _iou(one: np.ndarray, other: np.ndarray, offset: int) -> np.ndarray:
+    low = np.maximum(one[:, None, :2], other[None, :, :2])
+    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
+    shared = np.maximum(high - low + offset, 0).prod(-1)
     areas = [(boxes[:, 2:] - boxes[:, :2] + offset).prod(-1) for boxes in (one, other)]
-    return shared / (areas[0][:, None] + areas[1][None] - shared)
+    with np.errstate(divide='ignore', invalid='ignore'):  # boxes without an area overlap nothing
+        return shared / (areas[0][:, None] + areas[1][None] - shared)
 
 
 def supply_nms() -> bool:
-    """Give the stand-in for the compiled extension a non-maximum suppression in PyTorch."""
+    """Give the stand-in for the compiled extension a non-maximum suppression."""
     extension = sys.modules.get('mmcv._ext')
     if not isinstance(extension, StandInModule):
         return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from typing import Any
 
 import numpy as np
 from mmdeploy.apis.utils import build_task_processor
@@ -100,6 +101,12 @@ class ModelCompress(BaseTask):
         prepare = getattr(self.base_task, 'prepare_reference', None)
         if prepare is not None:
             prepare(model)
+
+    def __getattr__(self, name: str) -> Any:
+        """Have `select` (see `deploy.selection`) where the architecture's task has it."""
+        if name != 'select':
+            raise AttributeError(name)
+        return getattr(self.base_task, name)
 
     def build_pytorch_model(self, model_checkpoint: str | None = None,
                             cfg_options: dict | None = None, **kwargs) -> nn.Module:

@@ -45,6 +45,7 @@ def collect_figures(source: Source, result: Result, options: DeployOptions) -> d
         **{name: count_onnx(path, input_feed(path, batch[:1])) for name, path in files.items()},
         'compared_with': result.compared_with,
         'parity': as_dicts(result.parity),
+        'selection': result.selection and result.selection.as_dict(),
         'backend_parity': as_dicts(result.backend_parity),
         'error_to_float': {
             name: as_dicts(check_parity(reference, path, source.inputs, result.run))

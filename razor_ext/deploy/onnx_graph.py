@@ -90,3 +90,15 @@ def with_outputs(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProt
     watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names
                                 if name not in known)
     return watched
+
+
+def keep_outputs(model: onnx.ModelProto, count: int) -> onnx.ModelProto:
+    """Copy a graph that returns its first outputs only; the others stay tensors within it.
+
+    Args:
+        model: The graph.
+        count: Outputs to return.
+    """
+    kept = clone(model)
+    del kept.graph.output[count:]
+    return kept

@@ -117,12 +117,13 @@ def check_parity(model: nn.Module, onnx_file: str | os.PathLike | bytes,
         model: Torch model in eval mode.
         onnx_file: File or serialized model.
         inputs: Preprocessed batches.
-        run: What runs the torch model.
+        run: What runs the torch model; where it has `inner`, these tensors of the file are compared
+            in place of its outputs.
 
     Returns:
         Agreement per output, over all batches.
     """
-    names, exported = run_onnx(onnx_file, inputs)
+    names, exported = run_onnx(onnx_file, inputs, getattr(run, 'inner', ()))
     return compare(names, run(model, inputs), exported)
 
 

@@ -33,6 +33,10 @@ def format_report(report: Mapping) -> str:
         table.add_row([f'{row["name"]}: largest / relative error', *(
             f'{row["max_abs"]:.1e} / {row["max_rel"]:.1e}' if name == exact else ''
             for name in columns)])
+    if report['selection']:
+        table.add_row(['detections compared / other than torch selects',
+                       *[''] * (len(columns) - 1), '{compared} / {differing}'.format(
+                           **report['selection'])])
     for row in report['backend_parity']:
         table.add_row([f'{row["name"]}: error of the backend file', *[''] * (len(columns) - 1),
                        f'{row["max_abs"]:.1e} / {row["max_rel"]:.1e}'])

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,9 @@ class RewrittenForward:
     Args:
         deploy_cfg: MMDeploy's deployment config.
         data_samples: Data samples of the input it was traced with, which are constants of the file.
+        inner: Tensors inside the file that are compared in place of its outputs, where these are a
+            choice and not a continuous function of the input. The rewritten model returns them
+            behind its outputs.
 
     Example:
         ::
@@ -41,10 +45,12 @@ class RewrittenForward:
 
     deploy_cfg: Config
     data_samples: object
+    inner: tuple[str, ...] = ()
 
     @classmethod
     def traced_with(cls, deploy_cfg: Config, task: BaseTask, image: str,
-                    data_preprocessor: nn.Module) -> RewrittenForward:
+                    data_preprocessor: nn.Module,
+                    inner: tuple[str, ...] = ()) -> RewrittenForward:
         """Take the data samples of an input.
 
         Args:
@@ -52,10 +58,11 @@ class RewrittenForward:
             task: MMDeploy's task processor.
             image: Input that the file was traced with.
             data_preprocessor: The model's.
+            inner: Tensors inside the file to compare.
         """
         batch, _ = task.create_input(image, get_input_shape(deploy_cfg),
                                      data_preprocessor=data_preprocessor)
-        return cls(deploy_cfg, batch['data_samples'])
+        return cls(deploy_cfg, batch['data_samples'], inner)
 
     def __call__(self, model: nn.Module, inputs: Sequence[torch.Tensor],
                  ) -> list[list[np.ndarray]]:
@@ -68,19 +75,26 @@ class RewrittenForward:
         Returns:
             Per input, the output arrays in order.
         """
+        with self.patched(model) as patched:
+            outputs = [flatten_outputs(patched(batch, data_samples=self.data_samples,
+                                               mode='predict')) for batch in inputs]
+        return [arrays[-len(self.inner):] for arrays in outputs]
+
+    @contextmanager
+    def patched(self, model: nn.Module) -> Iterator[nn.Module]:
+        """Rewrite a copy of a model for the length of a block, without gradients."""
         config = copy.deepcopy(self.deploy_cfg)
         backend = get_backend(config).value
         patched = patch_model(copy.deepcopy(model), cfg=config, backend=backend, ir=IR.ONNX)
         opset = get_onnx_config(config).get('opset_version', 11)
         with RewriterContext(cfg=config, backend=backend, ir=IR.ONNX, opset=opset), \
                 torch.no_grad():
-            return [flatten_outputs(patched(batch, data_samples=self.data_samples, mode='predict'))
-                    for batch in inputs]
+            yield patched
 
 
 def check_export(model: nn.Module, onnx_file: str | os.PathLike, inputs: Sequence[torch.Tensor],
                  threshold: float, rewritten: Callable[[], RewrittenForward],
-                 ) -> tuple[list[OutputParity], TorchRun]:
+                 inner: bool = False) -> tuple[list[OutputParity], TorchRun]:
     """Compare a float file with torch's tensor mode, else with what MMDeploy made of the model.
 
     Args:
@@ -89,6 +103,7 @@ def check_export(model: nn.Module, onnx_file: str | os.PathLike, inputs: Sequenc
         inputs: Preprocessed inputs.
         threshold: Largest error allowed.
         rewritten: Gives what runs the rewritten model.
+        inner: Compare the tensors inside the file that the rewritten model names.
 
     Returns:
         Agreement per output, and what gave torch's outputs.
@@ -96,6 +111,11 @@ def check_export(model: nn.Module, onnx_file: str | os.PathLike, inputs: Sequenc
     Raises:
         ParityError: If the file differs from both; how it does from the tensor mode.
     """
+    if inner:
+        run = rewritten()
+        parity = check_parity(model, onnx_file, inputs, run)
+        require(parity, threshold)
+        return parity, run
     try:
         parity = check_parity(model, onnx_file, inputs)
         require(parity, threshold)

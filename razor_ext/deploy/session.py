@@ -8,6 +8,8 @@ import numpy as np
 import onnx
 import torch
 
+from .onnx_graph import with_outputs
+
 
 def open_session(path: str | os.PathLike | bytes, threads: int):
     """Open an ONNX file under ONNX Runtime on the CPU.
@@ -30,21 +32,25 @@ def open_session(path: str | os.PathLike | bytes, threads: int):
     return onnxruntime.InferenceSession(model, options, providers=['CPUExecutionProvider'])
 
 
-def run_onnx(path: str | os.PathLike | bytes,
-             inputs: Sequence[torch.Tensor]) -> tuple[list[str], list[list[np.ndarray]]]:
+def run_onnx(path: str | os.PathLike | bytes, inputs: Sequence[torch.Tensor],
+             inner: Sequence[str] = ()) -> tuple[list[str], list[list[np.ndarray]]]:
     """Run an ONNX file of one input on a list of batches.
 
     Args:
         path: File or serialized model.
         inputs: Batches.
+        inner: Tensors of the graph to return in place of its outputs.
 
     Returns:
         Output names, and per batch the output arrays.
     """
+    if inner:
+        model = onnx.load_from_string(path) if isinstance(path, bytes) else onnx.load(path)
+        path = with_outputs(model, inner).SerializeToString()
     session = open_session(path, threads=0)
     name = session.get_inputs()[0].name
-    return ([value.name for value in session.get_outputs()],
-            [session.run(None, {name: batch.cpu().numpy()}) for batch in inputs])
+    names = list(inner) or [value.name for value in session.get_outputs()]
+    return names, [session.run(names, {name: batch.cpu().numpy()}) for batch in inputs]
 
 
 def random_feed(session, seed: int = 0) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import onnx
 import torch
 from mmdeploy.codebase.base import BaseTask
+from mmdeploy.utils import get_ir_config
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
@@ -29,6 +30,7 @@ from .integers.static_int8 import quantize_post_training
 from .options import DeployOptions
 from .parity import OutputParity, TorchRun, require, require_integers, run_torch
 from .rewritten import RewrittenForward, check_export
+from .selection import Selection, check_selection, hide_inner
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Result:
         backend_files: What the backend's converter wrote.
         backend_parity: Agreement of its own file with torch, where it can be run here.
         run: What gives the outputs of torch that the files are compared with.
+        selection: Agreement of the outputs, where they are a selection.
     """
 
     files: dict[str, Path]
@@ -71,11 +74,18 @@ class Result:
     backend_files: Sequence[str] = ()
     backend_parity: Sequence[OutputParity] = ()
     run: TorchRun = run_torch
+    selection: Selection | None = None
 
     @property
     def compared_with(self) -> str:
-        """``tensor``: the model's own tensor mode; ``rewritten``: what MMDeploy makes of it."""
-        return 'rewritten' if isinstance(self.run, RewrittenForward) else 'tensor'
+        """What the file is compared with.
+
+        ``tensor``: the model's own tensor mode; ``rewritten``: what MMDeploy makes of it;
+        ``inner``: the same, by tensors inside the file, whose outputs are a selection.
+        """
+        if not isinstance(self.run, RewrittenForward):
+            return 'tensor'
+        return 'inner' if self.run.inner else 'rewritten'
 
 
 def check_inputs(image: str, images: Sequence[str], options: DeployOptions,
@@ -110,8 +120,17 @@ def check_backend(conversion: Conversion, options: DeployOptions) -> None:
 
 
 def build_source(conversion: Conversion, images: Sequence[str], options: DeployOptions) -> Source:
-    """Build the torch model, and the inputs it is compared and calibrated on."""
+    """Build the torch model, and the inputs it is compared and calibrated on.
+
+    Raises:
+        DeployError: If the backend's own file could not be compared.
+    """
     task = conversion.build_task()
+    if hasattr(task, 'select') and conversion.backend.has_own_file and not options.onnx_only:
+        raise DeployError(
+            f'a file of {conversion.backend.title} that ends in non-maximum suppression is not '
+            'compared with torch here, so none is written: deploy for onnxruntime, or write the '
+            'checked ONNX file alone by --onnx-only')
     reference = conversion.build_reference()
     if hasattr(task, 'prepare_reference'):
         task.prepare_reference(reference)
@@ -144,11 +163,29 @@ def export(source: Source, image: str, folder: Path, options: DeployOptions) -> 
                                          source.reference if options.quant else None)
     logger.info('comparing with torch on %d image(s)', len(source.inputs))
     conversion = source.conversion
+    inner: tuple[str, ...] = ()
+    if hasattr(source.task, 'select'):
+        inner = hide_inner(onnx_file, source.reference, source.inputs[0],
+                           get_ir_config(conversion.deploy_cfg)['output_names'])
     parity, run = check_export(
         source.reference, onnx_file, source.inputs, options.parity_threshold,
         lambda: RewrittenForward.traced_with(conversion.deploy_cfg, source.task, image,
-                                             source.reference.data_preprocessor))
+                                             source.reference.data_preprocessor, inner),
+        bool(inner))
     return Result({'onnx': onnx_file}, parity, run=run)
+
+
+def with_selection(source: Source, result: Result) -> Result:
+    """Check what the deployed file selects, where its outputs are a selection.
+
+    Raises:
+        ParityError: If it is something else than torch selects.
+    """
+    if not isinstance(result.run, RewrittenForward) or not result.run.inner:
+        return result
+    selection = check_selection(source.task, result.files['onnx'], source.reference, source.inputs,
+                                result.run)
+    return replace(result, selection=selection)
 
 
 def write_integers(source: Source, result: Result, options: DeployOptions) -> Result:
@@ -158,7 +195,7 @@ def write_integers(source: Source, result: Result, options: DeployOptions) -> Re
         ParityError: If an output differs too much from fake quantization.
     """
     if not options.quant:
-        return result
+        return with_selection(source, result)
     MMLogger.get_current_instance().info('writing the integers of %s', options.quant)
     onnx_file = result.files['onnx']
     files = {'onnx': onnx_file, 'float': onnx_file.with_name(f'{onnx_file.stem}_float.onnx')}
@@ -171,7 +208,7 @@ def write_integers(source: Source, result: Result, options: DeployOptions) -> Re
     if options.compare_static:
         files['static'] = onnx_file.with_name(f'{onnx_file.stem}_static.onnx')
         quantize_post_training(quantized.on_grids, files['static'], quantized.calibration)
-    return replace(result, files=files, quantized=quantized)
+    return with_selection(source, replace(result, files=files, quantized=quantized))
 
 
 def convert(source: Source, result: Result, folder: Path, threshold: float) -> Result:

@@ -254,9 +254,10 @@ def trace(model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Program:
     except Exception as error:
         partial = Program(leaves, arguments, (), recorder.calls, recorder.shapes)
         cause = _explain(error, recorder.last)
+        shapes = ', '.join(' x '.join(map(str, x.shape)) for x in tensors)
         raise TraceError(f'the model cannot be traced: {cause}. Python control flow must not '
                          'depend on tensor values, and the example inputs must be ones the model '
-                         'accepts', cause, partial) from error
+                         f'accepts (they are {shapes})', cause, partial) from error
     for item in others:
         if not isinstance(item, _PLAIN_OUTPUTS):
             raise TraceError(f'the model returns an object of type {type(item).__name__}, in which '

@@ -14,6 +14,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from tiny_classifier import PREPROCESSOR, loader, tiny_repvgg, write_stripes
 from tiny_classifier import SIZE as IMAGE
+from tiny_detector import SIZE as PICTURE
+from tiny_detector import dataset, pipelines, tiny_rtmdet, write_pictures
 from tiny_geta import dense_checkpoint
 from tiny_pose import CODEC, KEYPOINTS, SIZE, tiny_rtmpose, tiny_swin
 
@@ -186,6 +188,23 @@ def write_classification(folder: Path) -> None:
         folder)
     _save_trained(cfg, torch.rand(8, 3, *IMAGE), folder)
     shutil.copy(folder / 'test' / 'angle_1' / '0.png', folder / 'input.png')
+def write_detection(folder: Path) -> None:
+    """Write the tiny RTMDet of `tiny_detector`, on pictures of rectangles."""
+    write_pictures(folder)
+    train, test = pipelines()
+    cfg = _dump(dict(
+        default_scope='mmdet', model=tiny_rtmdet(),
+        train_dataloader=_loader(4, dataset(folder, train)),
+        test_dataloader=_loader(1, dataset(folder, test, test_mode=True), sampler=dict(
+            type='DefaultSampler', shuffle=False)),
+        test_evaluator=dict(type='CocoMetric', ann_file=str(folder / 'boxes.json'), metric='bbox'),
+        test_cfg=dict(type='TestLoop'),
+        optim_wrapper=dict(
+            type='OptimWrapper', optimizer=dict(type='AdamW', lr=4e-3, weight_decay=.05),
+            paramwise_cfg=dict(norm_decay_mult=0, bias_decay_mult=0, bypass_duplicate=True))),
+        folder)
+    _save_trained(cfg, torch.rand(4, 3, *PICTURE), folder)
+    shutil.copy(folder / '000.png', folder / 'input.png')
 
 
 def _save_trained(cfg: Config, inputs: torch.Tensor, folder: Path) -> None:
@@ -225,6 +244,10 @@ onnx_config = dict(input_shape={list(SIZE)})
     {str(CONFIGS / 'deploy/classification_onnxruntime_static-224x224.py')!r}]
 onnx_config = dict(input_shape={list(IMAGE)})
 """, requires='mmpretrain'),
+    ModelFamily('detection', write_detection, f"""_base_ = [
+    {str(CONFIGS / 'deploy/detection_onnxruntime_static-640x640.py')!r}]
+onnx_config = dict(input_shape={list(PICTURE)})
+""", requires='mmdet'),
     ModelFamily('gaitbase', _write_gait('gaitbase'), _GAIT, _LOGITS),
     ModelFamily('gaitgl', _write_gait('gaitgl'), _GAIT, _LOGITS, {
         'float_layers': {'head.classifier': 'is not deployed'}}),

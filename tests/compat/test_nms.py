@@ -72,6 +72,17 @@ def test_mmcv_suppresses_within_a_class():
     assert left.tolist() == [0, 2] and dets.shape == (2, 5)
 
 
+def test_nothing_of_it_is_traced():
+    """An export records the operator around it; its steps would be tens of thousands of nodes."""
+    class Left(torch.nn.Module):
+        def forward(self, boxes):
+            return boxes + nms(boxes, boxes[:, 0], .5).sum()
+
+    boxes = torch.rand(50, 4).cumsum(1)
+    graph = torch.jit.trace(Left(), boxes, check_trace=False).graph
+    assert sum(1 for _ in graph.nodes()) < 20
+
+
 @needs_lite
 def test_the_fault_behind_it(run_repaired):
     result = run_repaired('''

@@ -12,7 +12,8 @@ from razor_ext import check_env
 from razor_ext.engine import families
 from razor_ext.engine.families import BROKEN, GROUP, LOADED, PACKAGE_MISSING, Family, FamilyError
 
-OWN = ('gait = razor_ext.gait.family:FAMILY', 'pose = razor_ext.pose.family:FAMILY')
+OWN = ('detection = razor_ext.detection.family:FAMILY',
+       'gait = razor_ext.gait.family:FAMILY', 'pose = razor_ext.pose.family:FAMILY')
 
 
 def entry_point(text: str) -> EntryPoint:
@@ -40,8 +41,9 @@ def load(tmp_path, monkeypatch):
 @pytest.mark.smoke
 def test_the_families_of_this_package_are_found():
     found = {record.name: record for record in families.load_families()}
-    assert {'gait', 'pose'} <= set(found)
-    assert [found[name].entry_point for name in ('gait', 'pose')] == list(OWN)
+    names = ('detection', 'gait', 'pose')
+    assert set(names) <= set(found)
+    assert [found[name].entry_point for name in names] == list(OWN)
     assert not families.is_stale(families.find_entry_points())
     assert found['gait'].state == LOADED
 
@@ -53,8 +55,9 @@ def test_a_broken_family_is_named_and_the_others_go_on(load, caplog):
             broken_module='raise RuntimeError("no licence")',
             broken_family='FAMILY = Family(name="b", modules=("no_such_layers", ))')
     assert {name: record.state for name, record in found.items()} == {
-        'gait': LOADED, 'pose': LOADED, 'a': BROKEN, 'b': BROKEN, 'c': BROKEN}
-    assert [family.name for family in families.families()] == ['gait', 'pose']
+        'detection': LOADED, 'gait': LOADED, 'pose': LOADED, 'a': BROKEN, 'b': BROKEN, 'c': BROKEN}
+    assert [family.name for family in families.families()] == [
+        'detection', 'gait', 'pose']
     for text in ('a = broken_module:FAMILY', 'RuntimeError: no licence', 'no_such_layers',
                  'Repair or uninstall the distribution', 'no_such_module'):
         assert text in caplog.text

@@ -54,6 +54,7 @@ def test_its_package_may_be_imported_first_and_a_broken_one_is_reported(site):
     assert done.returncode == 0, done.stderr[-3000:]
     states = json.loads(done.stdout.splitlines()[-1])
     assert states.items() >= {
-        'broken': 'broken', 'gait': 'loaded', 'pose': 'loaded', 'toy': 'loaded'}.items()
+        'broken': 'broken', 'detection': 'loaded', 'gait': 'loaded', 'pose': 'loaded',
+        'toy': 'loaded'}.items()
     assert 'broken = no_such_family:FAMILY' in done.stderr
     assert 'Repair or uninstall the distribution' in done.stderr

@@ -23,7 +23,7 @@ LAYERS = (
     ('structure', ),
     ('pruning', ),
     ('algorithms', ),
-    ('classification', 'gait', 'pose'),
+    ('classification', 'detection', 'gait', 'pose'),
     ('deploy', ),
     ('plain', 'report'),
     ('workflow', ),

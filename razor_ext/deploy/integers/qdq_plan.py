@@ -127,7 +127,9 @@ def plan_grids(model: onnx.ModelProto, matches: Sequence[MatchedLayer]) -> Plan:
         name = node.output[0]
         activations = [value for value in node.input if value and value not in stored]
         constant = len(activations) < sum(bool(value) for value in node.input)
-        on_grids = bool(activations) and all(value in plan.own for value in activations)
+        # An output leaves as floats, and what is computed from it starts from them.
+        on_grids = bool(activations) and all(value in plan.own and value not in outputs
+                                             for value in activations)
         if plan.runs_integer(node):
             if node.op_type == 'Conv':
                 plan.own[name] = finest.get(name)
@@ -135,7 +137,7 @@ def plan_grids(model: onnx.ModelProto, matches: Sequence[MatchedLayer]) -> Plan:
                 ahead = _grid_ahead(name, users, plan, outputs)
                 if ahead is not None:
                     plan.own[name] = ahead
-        elif node.op_type in MOVING and node.input[0] in plan.own:
+        elif node.op_type in MOVING and node.input[0] in plan.own and node.input[0] not in outputs:
             for value in node.output:
                 plan.own[value] = None
                 plan.source[value] = plan.source.get(node.input[0], node.input[0])

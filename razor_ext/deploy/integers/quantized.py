@@ -15,6 +15,7 @@ from torch import nn
 from razor_ext.quantization import apply_quant, load_quant
 
 from ..errors import DeployError
+from ..onnx_graph import keep_outputs, with_outputs
 from ..parity import OutputParity, TorchRun, check_parity, run_torch
 from .audit import audit, float_operators
 from .grids import LayerGrids, layer_grids
@@ -111,7 +112,11 @@ def quantize_export(float_file: str | os.PathLike, model: nn.Module, quant_file:
     graph = raise_opset(graph) if pack else graph
     name = graph.graph.input[0].name
     feeds = [{name: batch.cpu().numpy()} for batch in calibration]
-    exported = insert_qdq(graph, layers, feeds, _samples(reference, name, inputs[0], run))
+    exported = insert_qdq(with_outputs(graph, getattr(run, 'inner', ())), layers, feeds,
+                          _samples(reference, name, inputs[0], run))
+    count = len(graph.graph.output)
+    exported = replace(exported, model=keep_outputs(exported.model, count),
+                       on_grids=keep_outputs(exported.on_grids, count))
     packed: tuple[str, ...] = ()
     if pack:
         result = pack_int4(exported.model)

@@ -1,0 +1,50 @@
+"""Object detection as a model family: MMDetection's one-stage detectors."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from razor_ext.engine.families import Family
+
+from .config import input_shape
+
+if TYPE_CHECKING:
+    from torch import nn
+
+#: Of a detector that is built without the config of a run: the input of most one-stage detectors.
+DEFAULT_SHAPE = (1, 3, 640, 640)
+
+
+def default_shape(model: nn.Module) -> tuple[int, ...]:
+    """Return the shape of one image; that of a run comes from its test pipeline."""
+    return DEFAULT_SHAPE
+
+
+def refuse(model: nn.Module) -> None:
+    """Refuse a detector that cannot be traced.
+
+    Raises:
+        UnsupportedDetectorError: always.
+    """
+    from .errors import UnsupportedDetectorError
+    raise UnsupportedDetectorError(model)
+
+
+def random_image(generator: np.random.Generator) -> np.ndarray:
+    """Draw an image, uint8 [height, width, 3]."""
+    return generator.integers(0, 255, (480, 640, 3), np.uint8)
+
+
+_DETECTORS = 'mmdet.models.detectors'
+FAMILY = Family(
+    name='detection',
+    requires=('mmengine', 'mmdet'),
+    modules=('razor_ext.detection.hooks', ),
+    deploy_modules=('razor_ext.detection.deploy.task', ),
+    hooks=('razor_ext.DetectorClassesHook', ),
+    demo_inputs={
+        f'{_DETECTORS}.single_stage.SingleStageDetector': default_shape,
+        f'{_DETECTORS}.base.BaseDetector': refuse},
+    config_input=input_shape,
+    samples={'ObjectDetection': random_image})
