@@ -18,7 +18,8 @@ def test_what_was_asked_for_is_named(tmp_path: Path) -> None:
         images=[dict(id=1, file_name='a.jpg', width=9, height=9)],
         annotations=[dict(id=1, image_id=1, category_id=1, bbox=[0, 0, 8, 8], area=64, iscrowd=0)],
         categories=[dict(id=1, name='person')])))
-    options = dict(ann_file=str(path), filter_cfg=dict(filter_empty_gt=True))
+    options = dict(ann_file=str(path), data_prefix=dict(img=''),
+                   filter_cfg=dict(filter_empty_gt=True))
     assert len(CocoDataset(metainfo=dict(classes=('person', )), **options)) == 1
     with pytest.raises(EmptyDatasetError, match=(
             r"CocoDataset of .*boxes\.json' has no sample left: .*\(metainfo: \('persn',\)\).*"
