@@ -64,7 +64,7 @@ def _read(name: str) -> Mapping[str, Tensor]:
 
 def _float_state(model: nn.Module) -> dict[str, Tensor]:
     """Return the weights that a dense model has: without grids, and without shares of norms."""
-    learned = tuple(f'{name}.' for name, module in model.named_modules()
+    learned = tuple(f'{name}.' for name, module in model.named_modules(remove_duplicate=False)
                     if isinstance(module, Quantizer))
     masks = set(shares(model))
     return {key: value for key, value in model.state_dict().items()

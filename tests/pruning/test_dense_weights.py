@@ -13,6 +13,7 @@ from torch import nn
 
 from razor_ext.graph.norms import mask_norms
 from razor_ext.pruning.dense_weights import load_dense
+from razor_ext.quantization import QuantConfig, quantize_model
 
 
 @pytest.fixture
@@ -89,3 +90,14 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     torch.save({'state_dict': {}}, tmp_path / 'empty.pth')
     with pytest.raises(ValueError, match='no `state_dict`'):
         geta(tmp_path / 'empty.pth').init_weights()
+
+
+def test_the_quantizers_of_a_layer_of_two_names_are_set_apart(tmp_path: Path) -> None:
+    model = torch.nn.ModuleDict({'one': torch.nn.Conv2d(3, 4, 3)})
+    model['two'] = model['one']
+    torch.save(model.state_dict(), tmp_path / 'dense.pth')
+    expected = model['one'].weight.detach().clone()
+    quantize_model(model, QuantConfig(weight_bits=(4, 8), activation_bits=(4, 8)))
+    torch.nn.init.zeros_(model['one'].weight)
+    load_dense(model, tmp_path / 'dense.pth')
+    assert torch.equal(model['two'].weight, expected)
