@@ -87,7 +87,8 @@ def with_outputs(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProt
     """
     watched = clone(model)
     known = {value.name for value in [*watched.graph.input, *watched.graph.output]}
-    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names
+    typed = {value.name: value for value in watched.graph.value_info}
+    watched.graph.output.extend(typed.get(name, onnx.ValueInfoProto(name=name)) for name in names
                                 if name not in known)
     return watched
 
@@ -100,5 +101,8 @@ def keep_outputs(model: onnx.ModelProto, count: int) -> onnx.ModelProto:
         count: Outputs to return.
     """
     kept = clone(model)
+    known = {value.name for value in kept.graph.value_info}
+    kept.graph.value_info.extend(value for value in kept.graph.output[count:]
+                                 if value.name not in known)
     del kept.graph.output[count:]
     return kept
