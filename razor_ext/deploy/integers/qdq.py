@@ -13,7 +13,7 @@ from .derived import fold_derived
 from .grids import LayerGrids
 from .integer_layer import QdqModel
 from .match import match_layers
-from .observe import observe
+from .observe import fake_quantized, observe
 from .plan_corrections import absorb_relu, keep_biases_apart, leave_pools_float, trim_gates
 from .products import ProductSamples
 from .qdq_plan import plan_grids
@@ -50,7 +50,7 @@ def insert_qdq(model: onnx.ModelProto, layers: Sequence[LayerGrids],
     weights = {output: FoldedWeight.of(match) for output, match in plan.matches.items()
                if match.layer.integers is not None}
     on_grids = graph_on_grids(model, plan.matches, weights)
-    plan.settle(observe(on_grids, plan.unknown, batches))
+    plan.settle(observe(fake_quantized(on_grids, plan.operand), plan.unknown, batches))
     means = leave_pools_float(model, plan)
     trim_gates(model, plan)
     absorbed = absorb_relu(model, plan)

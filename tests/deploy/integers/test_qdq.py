@@ -90,6 +90,17 @@ def test_outputs_follow_fake_quantization():
         assert np.abs(run(plain, feed) - fake).max() > 0
 
 
+def test_tensors_between_layers_have_the_range_behind_the_trained_clips():
+    """Without its clips the float graph runs away, and makes the steps a hundred times wider."""
+    model = quantized_net()
+    wild = [{'input': 100 * feed['input']} for feed in feeds()]
+    exported = insert_qdq(export(float_net()), layer_grids(model), wild)
+    for feed in wild:
+        with torch.no_grad():
+            fake = model(torch.from_numpy(feed['input'])).numpy()
+        assert np.abs(run(exported.model, feed) - fake).max() < 0.05 * np.abs(fake).max()
+
+
 def test_wide_activations_stay_float_and_exact():
     config = QuantConfig(weight_bits=(8, 8), activation_bits=(16, 16))
     model, exported = quantize(config)
