@@ -10,9 +10,11 @@ score, and labels [1, n]. Its rewritten model returns the tensors behind the sel
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -54,6 +56,31 @@ class Selection:
     def as_dict(self) -> dict[str, int]:
         """All figures, for a JSON file."""
         return asdict(self)
+
+
+@contextmanager
+def lowest_index_first() -> Iterator[None]:
+    """Let torch's `topk` choose among equal values as ONNX defines its own: by the lower index.
+
+    Scores that leave 8-bit layers are equal by the dozen, and torch leaves the choice open.
+    """
+    owners: list[Any] = [torch, torch.Tensor]
+    before = [owner.topk for owner in owners]
+    try:
+        for owner in owners:
+            owner.topk = _stable_topk
+        yield
+    finally:
+        for owner, function in zip(owners, before):
+            owner.topk = function
+
+
+def _stable_topk(values: torch.Tensor, k: Any, dim: int = -1, largest: bool = True,
+                 sorted: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
+    found, indices = torch.sort(values, dim=dim, descending=largest, stable=True)
+    count = min(int(k), values.shape[dim])
+    return torch.return_types.topk(
+        (found.narrow(dim, 0, count), indices.narrow(dim, 0, count)))
 
 
 def hide_inner(onnx_file: Path, model: nn.Module, batch: torch.Tensor,
@@ -101,7 +128,7 @@ def check_selection(task: BaseTask, onnx_file: Path, model: nn.Module,
     _, found = run_onnx(onnx_file, inputs)
     _, inner = run_onnx(onnx_file, inputs, run.inner)
     compared = differing = 0
-    with run.patched(model) as patched:
+    with run.patched(model) as patched, lowest_index_first():
         for batch, tensors, got in zip(inputs, inner, found):
             wanted = flatten_outputs(task.select(
                 patched, [torch.from_numpy(array) for array in tensors], batch))

@@ -3,9 +3,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from razor_ext.deploy.errors import ParityError
-from razor_ext.deploy.selection import Selection, compare_detections, require_selection
+from razor_ext.deploy.selection import (
+    Selection,
+    compare_detections,
+    lowest_index_first,
+    require_selection,
+)
 
 
 @pytest.fixture
@@ -49,3 +55,16 @@ def test_more_than_rounding_explains_is_an_error():
     require_selection(Selection(300, 3))
     with pytest.raises(ParityError, match='4 of 300 detections'):
         require_selection(Selection(300, 4))
+
+
+def test_equal_scores_are_chosen_by_their_index_as_in_onnx():
+    scores = torch.randint(0, 4, (2, 525), generator=torch.Generator().manual_seed(0)).float()
+    wanted = np.argsort(-scores.numpy(), 1, kind='stable')[:, :300]
+    before = torch.topk, torch.Tensor.topk
+    with lowest_index_first():
+        found = scores.topk(torch.tensor(300)), torch.topk(scores, 300, dim=1)
+    for values, indices in found:
+        assert np.array_equal(indices, wanted)
+        assert torch.equal(values, scores.gather(1, indices))
+    assert (torch.topk, torch.Tensor.topk) == before
+    assert not np.array_equal(scores.topk(300).indices, wanted), 'torch breaks ties so by itself'

@@ -49,6 +49,47 @@ def test_an_image_keeps_its_ratio_and_is_padded(configs, tmp_path):
         task.create_input('none.jpg', SIZE)
 
 
+def test_a_config_without_a_visualizer_is_drawn_too(configs, tmp_path):
+    task = build_task_processor(*configs, 'cpu')
+    assert type(task.get_visualizer('drawn', str(tmp_path))).__name__ == 'DetLocalVisualizer'
+
+
+def test_torch_suppresses_swapped_corners_as_onnx_does(configs):
+    """A detector whose distances are not bounded gives boxes of negative width."""
+    import onnxruntime
+    from mmdeploy.core import RewriterContext
+    from mmdeploy.mmcv.ops.nms import ONNXNMSop
+    from onnx import TensorProto, helper
+    generator = torch.Generator().manual_seed(0)
+    boxes = torch.rand(1, 60, 4, generator=generator) * 20
+    scores = torch.rand(1, 2, 60, generator=generator)
+    limits = [helper.make_tensor(name, kind, [1], [value]) for name, kind, value in (
+        ('most', TensorProto.INT64, 60), ('overlap', TensorProto.FLOAT, .3),
+        ('score', TensorProto.FLOAT, .1))]
+    names = ['boxes', 'scores', 'most', 'overlap', 'score']
+    graph = helper.make_graph(
+        [helper.make_node('NonMaxSuppression', names, ['kept'])], 'graph',
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names[:2]],
+        [helper.make_tensor_value_info('kept', TensorProto.INT64, None)], limits)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)], ir_version=8)
+    session = onnxruntime.InferenceSession(model.SerializeToString(),
+                                           providers=['CPUExecutionProvider'])
+    wanted, = session.run(None, dict(boxes=boxes.numpy(), scores=scores.numpy()))
+    with RewriterContext(cfg=configs[1], backend='onnxruntime', opset=13):
+        found = ONNXNMSop.apply(boxes, scores, 60, .3, .1)
+    assert 0 < len(wanted) < 120
+    assert set(map(tuple, found.tolist())) == set(map(tuple, wanted.tolist()))
+
+
+def test_boxes_end_at_the_sides_of_the_image():
+    import_deploy_modules()
+    from razor_ext.detection.deploy.rewriters import clip_boxes
+    dets = torch.tensor([[[-3., -2., 9., 9., .9], [1., 2., 3., 4., .1]]])
+    wanted = [[[0., 0., 8., 6., .9], [1., 2., 3., 4., .1]]]
+    for shape in ((6, 8), torch.tensor([6, 8])):
+        assert torch.allclose(clip_boxes(dets, shape), torch.tensor(wanted))
+
+
 def test_another_static_size_than_that_of_the_test_images_is_refused(configs):
     model_cfg, deploy_cfg = configs
     deploy_cfg.onnx_config.input_shape = [640, 640]

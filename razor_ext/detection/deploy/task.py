@@ -11,7 +11,7 @@ from mmcv.transforms import Compose
 from mmdeploy.codebase.mmdet.deploy.object_detection import MMDET_TASK, ObjectDetection
 from mmdeploy.utils import Task, get_input_shape, is_dynamic_shape
 from mmdet.models.detectors.single_stage import SingleStageDetector
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 from torch import nn
@@ -20,7 +20,7 @@ from razor_ext.detection.config import image_size, test_pipeline
 from razor_ext.detection.errors import UnsupportedDetectorError
 from razor_ext.engine.errors import DeployError
 
-from . import rewriters  # noqa: F401  registered with MMDeploy
+from . import rewriters
 
 
 @MMDET_TASK.register_module(Task.OBJECT_DETECTION.value, force=True)
@@ -41,6 +41,8 @@ class Detection(ObjectDetection):
 
     def __init__(self, model_cfg: Config, deploy_cfg: Config, device: str) -> None:
         super().__init__(model_cfg, deploy_cfg, device)
+        if model_cfg.get('visualizer') is None:
+            self.visualizer = ConfigDict(type='mmdet.DetLocalVisualizer')
         self.pipeline = test_pipeline(model_cfg)
         if not self.pipeline:
             raise DeployError(f'{model_cfg.filename} has no `test_dataloader` and no '
@@ -71,7 +73,8 @@ class Detection(ObjectDetection):
             DeployError: If an image does not exist, or has another size than a static export.
         """
         samples: list[dict] = []
-        for image in imgs if isinstance(imgs, (list, tuple)) else [imgs]:
+        images: list[Any] = list(imgs) if isinstance(imgs, (list, tuple)) else [imgs]
+        for image in images:
             if isinstance(image, str) and not os.path.isfile(image):
                 raise DeployError(f'image {image!r} does not exist')
             samples.append(self._prepare(image))
@@ -118,9 +121,12 @@ class Detection(ObjectDetection):
         Returns:
             Detections [1, n, 5], labels [1, n], and masks of the detectors that have them.
         """
-        outputs = _unflatten(model.bbox_head(model.extract_feat(batch)), inner)
-        return model.bbox_head.predict_by_feat(
-            *outputs, batch_img_metas=[dict(img_shape=tuple(batch.shape[-2:]))], rescale=False)
+        detector: Any = model
+        outputs = _unflatten(detector.bbox_head(detector.extract_feat(batch)), inner)
+        shape = tuple(batch.shape[-2:])
+        dets, *others = detector.bbox_head.predict_by_feat(
+            *outputs, batch_img_metas=[dict(img_shape=shape)], rescale=False)
+        return (rewriters.clip_boxes(dets, shape), *others)
 
 
 def _unflatten(form: object, tensors: Sequence[torch.Tensor]) -> tuple:
