@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from razor_ext.engine.families import Family
+from razor_ext.engine.families import Deployment, Family
 
 from .config import input_shape
 
@@ -31,6 +31,19 @@ def refuse(model: nn.Module) -> None:
     raise UnsupportedDetectorError(model)
 
 
+def deployment(model: nn.Module) -> Deployment | None:
+    """Return how a detector is exported; None for one whose file returns masks as well."""
+    if hasattr(model.bbox_head, 'num_prototypes'):
+        return None
+    return Deployment(
+        codebase=dict(
+            type='mmdet', task='ObjectDetection', model_type='end2end', post_processing=dict(
+                score_threshold=0.05, confidence_threshold=0.005, iou_threshold=0.5,
+                max_output_boxes_per_class=300, pre_top_k=5000, keep_top_k=300,
+                background_label_id=-1)),
+        input_names=('input', ), output_names=('dets', 'labels'))
+
+
 def random_image(generator: np.random.Generator) -> np.ndarray:
     """Draw an image, uint8 [height, width, 3]."""
     return generator.integers(0, 255, (480, 640, 3), np.uint8)
@@ -46,5 +59,6 @@ FAMILY = Family(
     demo_inputs={
         f'{_DETECTORS}.single_stage.SingleStageDetector': default_shape,
         f'{_DETECTORS}.base.BaseDetector': refuse},
+    deployments={f'{_DETECTORS}.single_stage.SingleStageDetector': deployment},
     config_input=input_shape,
     samples={'ObjectDetection': random_image})
