@@ -203,7 +203,8 @@ def write_detection(folder: Path) -> None:
             type='OptimWrapper', optimizer=dict(type='AdamW', lr=4e-3, weight_decay=.05),
             paramwise_cfg=dict(norm_decay_mult=0, bias_decay_mult=0, bypass_duplicate=True))),
         folder)
-    _save_trained(cfg, torch.rand(4, 3, *PICTURE), folder)
+    # Of the spread of normalised pictures, and enough for the norms of maps of 2 x 2.
+    _save_trained(cfg, torch.randn(16, 3, *PICTURE), folder)
     shutil.copy(folder / '000.png', folder / 'input.png')
 
 

@@ -2,9 +2,11 @@
 
 #: Rows of the regular run: every algorithm on the toy, GETA on one model of each kind.
 _QUICK = [*((algorithm, 'toy') for algorithm in ALGORITHMS),
-          *(('geta', family) for family in FAMILIES if family not in ('toy', 'swin', *ZOO)),
+          *(('geta', family) for family in FAMILIES
+            if family not in ('toy', 'swin', 'detection', *ZOO)),
           ('geta', 'deepgaitv2-p3d'), ('group_fisher', 'gaitset')]
-_SLOW = [*((algorithm, 'swin') for algorithm in ('geta_prune_only', 'group_fisher', 'l1')),
+_SLOW = [('geta', 'detection'),
+         *((algorithm, 'swin') for algorithm in ('geta_prune_only', 'group_fisher', 'l1')),
          ('group_fisher', 'deepgaitv2-p3d'), ('geta', 'gaitset'), ('geta', 'gaitpart'),
          ('group_fisher', 'gaitpart'), ('geta', 'gln'), ('group_fisher', 'gln')]
 ROWS = [*_QUICK, *(pytest.param(row, marks=pytest.mark.slow) for row in _SLOW)]
@@ -47,9 +49,11 @@ from .settings import ALGORITHMS, FAMILIES, STEPS
 
 #: Rows of the regular run: every algorithm on the toy, GETA on one model of each kind.
 _QUICK = [*((algorithm, 'toy') for algorithm in ALGORITHMS),
-          *(('geta', family) for family in FAMILIES if family not in ('toy', 'swin', *ZOO)),
+          *(('geta', family) for family in FAMILIES
+            if family not in ('toy', 'swin', 'detection', *ZOO)),
           ('geta', 'deepgaitv2-p3d'), ('group_fisher', 'gaitset')]
-_SLOW = [*((algorithm, 'swin') for algorithm in ('geta_prune_only', 'group_fisher', 'l1')),
+_SLOW = [*(('geta', family) for family in FAMILIES if family == 'detection'),
+         *((algorithm, 'swin') for algorithm in ('geta_prune_only', 'group_fisher', 'l1')),
          ('group_fisher', 'deepgaitv2-p3d'), ('geta', 'gaitset'), ('geta', 'gaitpart'),
          ('group_fisher', 'gaitpart'), ('geta', 'gln'), ('group_fisher', 'gln')]
 ROWS = [*_QUICK, *(pytest.param(row, marks=pytest.mark.slow) for row in _SLOW)]
