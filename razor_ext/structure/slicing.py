@@ -57,5 +57,5 @@ def _sliceable(model: nn.Module) -> nn.Module:
         sliceable = sliceable_type(module.float_type)
         if sliceable is not None and sliceable.fits(module):
             module.__class__ = swapped_type(type(module).__bases__[0], sliceable)
-            module.prepare()
+            sliceable.prepare(module)
     return model
