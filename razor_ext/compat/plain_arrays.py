@@ -22,6 +22,9 @@ _PLAIN = re.compile(
     r'[<>=|]?(?:b1|[iu][1248]|f(?:2|4|8|12|16)|c(?:8|16|24|32)|[SU]\d{1,9}|O8?)')
 _RECONSTRUCT = tuple(f'numpy.{core}.multiarray._reconstruct' for core in ('core', '_core'))
 _SCALAR = tuple(f'numpy.{core}.multiarray.scalar' for core in ('core', '_core'))
+#: Characters of a name: torch looks for its own words in a message with the name, by an expression
+#: whose time grows with the square of the length.
+_MOST_NAME = 1000
 _FROM_BUFFER = tuple(f'numpy.{core}.numeric._frombuffer' for core in ('core', '_core'))
 
 
@@ -186,10 +189,14 @@ class ArrayUnpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Return what stands for a name; nothing is imported."""
         full_name = f'{module}.{name}'
+        if len(full_name) > _MOST_NAME:
+            raise ArrayPickleError(f'a name of {len(full_name)} characters, {full_name:.80}..., is '
+                                   'refused')
         if full_name in self._known:
             return self._known[full_name]
         if self._other is None or full_name.startswith('numpy.'):
-            raise ArrayPickleError(f'{full_name:.80} is refused, only plain NumPy arrays are read')
+            raise ArrayPickleError(f'refused, since only plain NumPy arrays are read: '
+                                   f'{full_name:.80}')
         return self._other(full_name)
 
     def persistent_load(self, key: Any) -> Any:

@@ -141,7 +141,6 @@ def test_a_damaged_stream_is_an_error_that_names_the_file(tmp_path):
             assert path.name in str(error)
 
 
-@pytest.mark.skip(reason='torch puts the whole name into its own message: open in issue 16')
 def test_a_long_name_makes_no_long_message(tmp_path):
     path = tmp_path / 'a.pth'
     name = b'x' * 1_000_000

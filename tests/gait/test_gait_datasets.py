@@ -67,7 +67,7 @@ class Bomb:
 def test_malicious_pickle_is_refused_by_path(tmp_path, wrap):
     path, marker = tmp_path / 'evil.pkl', tmp_path / 'ran'
     path.write_bytes(pickle.dumps(wrap(Bomb(marker))))
-    with pytest.raises(SequenceError, match=r'evil\.pkl.*system.*refused'):
+    with pytest.raises(SequenceError, match=r'evil\.pkl.*refused.*system'):
         load_pickle(path)
     assert not marker.exists()
 
