@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from razor_ext.engine.attention import merged_mask
+
 from .fixers import Kept, register_fixer
 from .stand_ins import StandIn, register_stand_in
 
@@ -65,7 +67,7 @@ class HeadwiseAttention(StandIn):
             projected = [x.unsqueeze(0) for x in projected]
         q, k, v = (x.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
                    for x in projected)
-        mask = _merged_mask(attn_mask, key_padding_mask, q)
+        mask = merged_mask(attn_mask, key_padding_mask, q)
         dropout = self.dropout if self.training else 0.0
         weights = None
         if need_weights or torch.onnx.is_in_onnx_export():  # the fused operator needs opset 14
@@ -92,26 +94,6 @@ class HeadwiseAttention(StandIn):
         if self.in_proj_bias is not None:
             biases = list(self.in_proj_bias.unflatten(0, (3, -1)).unbind(0))
         return [F.linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases)]
-
-
-def _merged_mask(attn_mask: Tensor | None, key_padding_mask: Tensor | None, q: Tensor
-                 ) -> Tensor | None:
-    """Both masks as one to add to the logits [batch, heads, queries, keys]."""
-    def added(mask: Tensor) -> Tensor:
-        if mask.dtype != torch.bool:
-            return mask.to(q.dtype)
-        return torch.zeros_like(mask, dtype=q.dtype).masked_fill(mask, float('-inf'))
-
-    merged = None
-    if attn_mask is not None:
-        merged = added(attn_mask)
-        if merged.dim() == 3:
-            merged = merged.view(q.shape[0], -1, *merged.shape[1:])
-    if key_padding_mask is not None:
-        padding = added(key_padding_mask)
-        padding = padding.view(q.shape[0], 1, 1, padding.shape[-1])
-        merged = padding if merged is None else merged + padding
-    return merged
 
 
 @register_fixer(HeadwiseAttention)

@@ -20,6 +20,8 @@ from torch.func import functionalize
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from razor_ext.engine.attention import no_fused_attention
+
 from .errors import TraceError
 from .shapes import shortcut
 from .stand_ins import heads, orders
@@ -179,21 +181,6 @@ def _source() -> str:
     return f'{frame.f_code.co_filename}:{frame.f_lineno}'
 
 
-@contextlib.contextmanager
-def _no_fused_attention_module() -> Iterator[None]:
-    """Make `nn.MultiheadAttention` run its ordinary operators in eval mode."""
-    backend = getattr(torch.backends, 'mha', None)
-    if backend is None or not hasattr(backend, 'set_fastpath_enabled'):
-        yield
-        return
-    before = backend.get_fastpath_enabled()
-    backend.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        backend.set_fastpath_enabled(before)
-
-
 def _fake(mode: FakeTensorMode, tensor: torch.Tensor) -> FakeTensor:
     """Make a fake tensor like a plain one; `from_tensor` takes ten times as long."""
     meta = torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device='meta')
@@ -248,7 +235,7 @@ def trace(model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Program:
 
     tensors = [x for x in flat if isinstance(x, torch.Tensor)]
     try:
-        with torch.no_grad(), _no_fused_attention_module(), _no_fake_tensor_log(), fake_mode, \
+        with torch.no_grad(), no_fused_attention(), _no_fake_tensor_log(), fake_mode, \
                 recorder:
             outs = functionalize(run)(state, tensors)
     except Exception as error:

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from razor_ext.engine.attention import no_fused_attention
+
 from .calibration import run_batch
 from .convert import float_mode
-from .fast_path import no_fast_path
 from .layers import QuantLayer
 from .products import QuantMatmul
 from .quantizer import Quantizer
@@ -159,7 +160,7 @@ def count_costs(model: nn.Module, example_inputs: Any) -> list[LayerCost]:
     training = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with (torch.no_grad(), float_mode(model), no_fast_path(), _owners(model) as stack,
+        with (torch.no_grad(), float_mode(model), no_fused_attention(), _owners(model) as stack,
               _ProductCounter(model, stack) as counter):
             run_batch(model, example_inputs)
     finally:

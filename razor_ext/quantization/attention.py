@@ -1,13 +1,13 @@
 """PyTorch's multi-head attention, which fuses its projections and products, step by step."""
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from razor_ext.engine.attention import merged_mask
 
 from .layers import register_quant_layer
 from .products import QuantMatmul, attend
@@ -55,14 +55,13 @@ class QuantMultiheadAttention(QuantMatmul):
         inputs = [query, key, value]
         if not batched:
             inputs = [x.unsqueeze(0) for x in inputs]
-            key_padding_mask = None if key_padding_mask is None else key_padding_mask[None]
         elif not self.batch_first:
             inputs = [x.transpose(0, 1) for x in inputs]
         q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
                    for x in (self._project_one(inputs[0]) if same else self._project(inputs)))
         names = iter((('query', 'key'), ('weights', 'value')))
         output, weights = attend(lambda left, right: self.multiply(left, right, next(names)),
-                                 q, k, v, self._mask(q, attn_mask, key_padding_mask),
+                                 q, k, v, merged_mask(attn_mask, key_padding_mask, q),
                                  self.dropout if self.training else 0.0,
                                  scale=getattr(self, 'scale', None))
         output = self.out_proj(output.transpose(1, 2).flatten(2))
@@ -90,23 +89,3 @@ class QuantMultiheadAttention(QuantMatmul):
             return F.linear(x, weight, bias)
         finally:
             self.running_sides = (None, None)
-
-    def _mask(self, query: Tensor, attn_mask: Tensor | None, padding: Tensor | None
-              ) -> Tensor | None:
-        """What is added to the scores ``[batch, heads, queries, keys]``; None for nothing."""
-        total = None
-        if attn_mask is not None:
-            total = _added(attn_mask, query)
-            if total.dim() == 3:
-                total = total.unflatten(0, (-1, self.num_heads))
-        if padding is not None:
-            hidden = _added(padding, query)[:, None, None]
-            total = hidden if total is None else total + hidden
-        return total
-
-
-def _added(mask: Tensor, like: Tensor) -> Tensor:
-    """Return what a mask adds to scores: -inf where a Boolean one hides."""
-    if mask.dtype != torch.bool:
-        return mask.to(like.dtype)
-    return torch.zeros_like(mask, dtype=like.dtype).masked_fill(mask, -math.inf)

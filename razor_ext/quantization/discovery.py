@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from razor_ext.engine.attention import no_fused_attention
+
 from .calibration import run_batch
-from .fast_path import no_fast_path
 from .products import MATMULS, is_parameter, matmul_operands
 
 
@@ -61,7 +62,7 @@ def find_products(model: nn.Module, example_inputs: Any,
         hooks.append(module.register_forward_hook(lambda *_: products.leave()))
     model.eval()
     try:
-        with torch.no_grad(), torch.random.fork_rng(), no_fast_path(), products:
+        with torch.no_grad(), torch.random.fork_rng(), no_fused_attention(), products:
             run(model, example_inputs)
     finally:
         for hook in hooks:

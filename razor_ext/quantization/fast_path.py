@@ -1,10 +1,6 @@
 """PyTorch's fast path of transformer encoders, which must not run over quantized layers."""
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import torch
 from torch import nn
 
 from .layers import QuantLayer
@@ -35,18 +31,3 @@ def disable_fast_path(model: nn.Module) -> list[str]:
             module.enable_nested_tensor = module.use_nested_tensor = False
         changed.append(name)
     return changed
-
-
-@contextmanager
-def no_fast_path() -> Iterator[None]:
-    """Make `nn.MultiheadAttention` run its ordinary operators inside the block, where it can."""
-    backend = getattr(torch.backends, 'mha', None)
-    if backend is None or not hasattr(backend, 'set_fastpath_enabled'):
-        yield
-        return
-    before = backend.get_fastpath_enabled()
-    backend.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        backend.set_fastpath_enabled(before)
