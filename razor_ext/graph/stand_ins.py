@@ -79,25 +79,27 @@ def _stand_in_type(stand_in: Any, plain: Any) -> Any:
     return type(f'Sliceable{plain.__name__}', (stand_in, plain), {'plain_type': plain})
 
 
-def sliceable_type(plain: Any) -> Any:
-    """Return the type that a module of type `plain` is sliced as; None where it is the same."""
-    stand_in = _find(plain)
-    return None if stand_in is None else _stand_in_type(stand_in, plain)
+def _retype(module: Any, plain: Any) -> None:
+    """Change the type of a module; a layer that is quantized over its float type stays so."""
+    module.__class__ = module.over(plain) if hasattr(module, 'over') else plain
 
 
 def expose(model: nn.Module) -> list[str]:
     """Put stand-ins and mask-aware norms into a model; what it computes stays the same.
+
+    Args:
+        model: Any module; layers that are quantized say so by `float_type` and `over`.
 
     Returns:
         Names of the modules that were replaced by stand-ins.
     """
     replaced = []
     for path, module in model.named_modules():
-        plain: Any = type(module)
+        plain: Any = getattr(module, 'float_type', type(module))
         stand_in = None if isinstance(module, StandIn) else _find(plain)
         if stand_in is not None and stand_in.fits(module):
-            module.__class__ = _stand_in_type(stand_in, plain)
-            module.prepare()
+            _retype(module, _stand_in_type(stand_in, plain))
+            stand_in.prepare(module)
             replaced.append(path)
         if isinstance(module, StandIn):
             module.expose()
@@ -128,7 +130,7 @@ def conceal(model: nn.Module, replaced: Collection[str], sliced: Collection[str]
             module = model.get_submodule(path)
             assert isinstance(module, StandIn)  # it was replaced
             module.leave()
-            module.__class__ = module.plain_type
+            _retype(module, module.plain_type)
 
 
 def orders(model: nn.Module) -> dict[str, Tensor]:

@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from .config import LayerConfig, QuantConfig, closest
 from .errors import QuantConfigError
 from .fast_path import disable_fast_path
-from .layers import QUANT_LAYERS, QuantEmbedding, QuantLayer, quant_type_of, swapped_type
+from .layers import (
+    QUANT_LAYERS,
+    QuantEmbedding,
+    QuantLayer,
+    quant_type_of,
+    swapped_type,
+    type_name,
+)
 from .products import QuantMatmul, products_type
 from .quantizer import Quantizer
 
@@ -292,7 +299,7 @@ def bit_table(model: nn.Module) -> list[dict]:
         weight = module.weight_quantizer_or_none
         rows.append({
             'layer': name,
-            'type': module.float_type.__name__,
+            'type': type_name(module.float_type),
             'weight_bits': None if weight is None else weight.bits().item(),
             'activation_bits': {operand: quantizer.bits().item()
                                 for operand, quantizer in module.operand_quantizers().items()},

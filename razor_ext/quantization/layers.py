@@ -18,7 +18,7 @@ A new layer type takes one decorated class. Its `forward` runs on a module of th
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Callable, ClassVar
+from typing import TYPE_CHECKING, Any, Callable, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -51,6 +51,12 @@ class QuantLayer(_Module):
     since: ClassVar[int] = 1
     #: Type to return to.
     float_type: ClassVar[type[nn.Module]]
+
+    @classmethod
+    def over(cls, float_type: Any) -> type:
+        """Return the class that quantizes another float type as this one does."""
+        quant_type: Any = cls.__bases__[0]
+        return swapped_type(quant_type, float_type)
 
     @classmethod
     def refuse(cls, module: nn.Module) -> str | None:
@@ -131,6 +137,11 @@ def quant_type_of(float_type: type[nn.Module]) -> type[QuantLayer] | None:
         if base in QUANT_LAYERS:
             return QUANT_LAYERS[base] if float_type.forward is base.forward else None
     return None
+
+
+def type_name(float_type: type[nn.Module]) -> str:
+    """Return the name of a layer's type; of one that was sliced, that of the type before."""
+    return getattr(float_type, 'plain_type', float_type).__name__
 
 
 @functools.cache

@@ -28,7 +28,7 @@ from razor_ext.engine.atomic import write_json
 from .convert import QuantizedLayerInfo, quantized_layers
 from .errors import QuantFileError
 from .functional import to_integers
-from .layers import QuantLayer
+from .layers import QuantLayer, type_name
 from .quantizer import Quantizer
 
 #: Version that is written, and all that are read.
@@ -84,11 +84,6 @@ def _grid(quantizer: Quantizer) -> dict[str, Any]:
         'state': {key: _numbers(getattr(quantizer, key))
                   for key in ('log_q_m', 'log_t', 'zero_ratio')},
     }
-
-
-def type_name(float_type: Any) -> str:
-    """Return the name of a layer's type; of one that was sliced, that of the type before."""
-    return getattr(float_type, 'plain_type', float_type).__name__
 
 
 def quant_spec(model: nn.Module, infos: Iterable[QuantizedLayerInfo] = ()) -> dict[str, Any]:

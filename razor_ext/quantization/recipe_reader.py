@@ -15,10 +15,10 @@ from .config import MAX_BITS, MIN_BITS, QuantConfig, closest
 from .convert import QuantizedLayerInfo, layer_types, quantize_model, remove_quantizers
 from .errors import QuantConfigError, QuantFileError
 from .functional import SIGN_BITS
-from .layers import QuantLayer
+from .layers import QuantLayer, type_name
 from .products import products_in
 from .quantizer import Quantizer
-from .recipe import READABLE, container_of, structure_hash, type_name
+from .recipe import READABLE, container_of, structure_hash
 
 _GRID_KEYS = ('bits', 'scheme', 'granularity', 'd', 'q_m', 't', 'zero_point', 'container', 'state')
 _STATE_KEYS = ('log_q_m', 'log_t', 'zero_ratio')

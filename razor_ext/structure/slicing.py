@@ -12,9 +12,7 @@ from torch import nn
 
 from razor_ext.graph import ChannelGraph
 from razor_ext.graph.slicing import check_keep, removed_positions, slice_tensors
-from razor_ext.graph.stand_ins import StandIn, sliceable_type
 from razor_ext.quantization import scale_followers
-from razor_ext.quantization.layers import QuantLayer, swapped_type
 
 
 def static_copy(model: nn.Module) -> nn.Module:
@@ -39,23 +37,9 @@ def slice_quantized(model: nn.Module, graph: ChannelGraph,
     Raises:
         SliceError: `keep` does not fit the graph, or the model does not.
     """
-    model = _sliceable(model)
     removed = removed_positions(graph.units, check_keep(graph.units, keep))
     for weight, scales in scale_followers(model).items():
         for scale, dim in scales:
             if (weight, dim) in removed:
                 removed[scale, dim] = removed[weight, dim]
     return slice_tensors(model, removed)
-
-
-def _sliceable(model: nn.Module) -> nn.Module:
-    """Return a copy whose quantized attention has a head dimension of its own, see `StandIn`."""
-    model = copy.deepcopy(model)
-    for module in model.modules():
-        if not isinstance(module, QuantLayer) or isinstance(module, StandIn):
-            continue
-        sliceable = sliceable_type(module.float_type)
-        if sliceable is not None and sliceable.fits(module):
-            module.__class__ = swapped_type(type(module).__bases__[0], sliceable)
-            sliceable.prepare(module)
-    return model
