@@ -7,7 +7,7 @@ from torch import nn
 
 from razor_ext.quantization import apply_quant, load_quant
 from razor_ext.structure.folder import load_compressed
-from razor_ext.structure.rebuild import find_units, load_sliced, slice_structure
+from razor_ext.structure.rebuild import load_sliced, slice_structure
 
 
 def load_compressed_model(model: nn.Module, folder: str | os.PathLike) -> nn.Module:
@@ -29,9 +29,7 @@ def load_compressed_model(model: nn.Module, folder: str | os.PathLike) -> nn.Mod
         >>> small = load_compressed_model(VGG7(), 'work_dirs/vgg7')  # doctest: +SKIP
     """
     found = load_compressed(folder)
-    found.check_model(model)
-    units = found.units or find_units(model, found.demo_input, found.keep)
-    small = slice_structure(model, found.structure, units)
+    small = slice_structure(model, found.structure, found.find_units(model))
     if found.quant_path is not None:
         apply_quant(small, load_quant(found.quant_path))
     load_sliced(small, found.checkpoint_path)

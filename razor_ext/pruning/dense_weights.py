@@ -4,17 +4,16 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Mapping
-from pathlib import Path
 
-from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from razor_ext.graph.norms import shares
 from razor_ext.quantization.quantizer import Quantizer
-from razor_ext.structure.rebuild import layout_versions, with_versions
+from razor_ext.structure.rebuild import layout_versions, read_checkpoint, with_versions
 
 #: Prefix of the keys that a data-parallel wrapper has saved.
 _WRAPPER = 'module.'
+_ADVICE = 'set model.checkpoint to the weights of the dense model'
 
 
 def load_dense(model: nn.Module, checkpoint: str | os.PathLike) -> None:
@@ -29,11 +28,7 @@ def load_dense(model: nn.Module, checkpoint: str | os.PathLike) -> None:
         FileNotFoundError: the file does not exist.
         ValueError: it holds no state dict, or is of another model.
     """
-    name = os.fspath(checkpoint)
-    if '://' not in name and not Path(name).is_file():
-        raise FileNotFoundError(f'checkpoint {name!r} does not exist; set model.checkpoint to the '
-                                'weights of the dense model')
-    state = _read(name)
+    state = _unwrapped(read_checkpoint(checkpoint, missing=_ADVICE, damaged=_ADVICE))
     own = _float_state(model)
     missing = [key for key in own if key not in state
                and not key.endswith('num_batches_tracked')]
@@ -42,21 +37,17 @@ def load_dense(model: nn.Module, checkpoint: str | os.PathLike) -> None:
         examples = [f'{key} is missing' for key in missing[:1]] + [
             f'{key} is {tuple(state[key].shape)}, not {tuple(own[key].shape)}' for key in wrong[:1]]
         raise ValueError(
-            f'checkpoint {name!r} is of another model than this {type(model).__name__}: of its '
-            f'{len(own)} weights {len(missing)} are missing and {len(wrong)} have another shape '
-            f'({"; ".join(examples)}). Set model.checkpoint to the weights that this config was '
-            'trained to; to start from a pretrained backbone, train the dense model first')
+            f'checkpoint {os.fspath(checkpoint)!r} is of another model than this '
+            f'{type(model).__name__}: of its {len(own)} weights {len(missing)} are missing and '
+            f'{len(wrong)} have another shape ({"; ".join(examples)}). Set model.checkpoint to the '
+            'weights that this config was trained to; to start from a pretrained backbone, train '
+            'the dense model first')
     filled = OrderedDict((key, state[key]) for key in own if key in state)
     model.load_state_dict(with_versions(filled, layout_versions(state)
                                         or layout_versions(model.state_dict())), strict=False)
 
 
-def _read(name: str) -> Mapping[str, Tensor]:
-    content = CheckpointLoader.load_checkpoint(name, map_location='cpu')
-    state = content.get('state_dict', content) if isinstance(content, Mapping) else None
-    if not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f'checkpoint {name!r} holds no `state_dict` of tensors; set '
-                         'model.checkpoint to the weights of the dense model')
+def _unwrapped(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     if all(key.startswith(_WRAPPER) for key in state):
         return OrderedDict((key[len(_WRAPPER):], value) for key, value in state.items())
     return state

@@ -21,6 +21,7 @@ from torch import nn
 from razor_ext.graph import ChannelUnit
 
 from .fix_subnet import StructureError, load_structure
+from .rebuild import find_units
 from .unit_file import dense_hash, load_units, model_shapes
 
 #: Name of the folder in a run's work directory.
@@ -86,6 +87,19 @@ class CompressedFolder:
         config.model = dict(_scope_='mmrazor', type='CompressedModel', compressed=str(self.path),
                             architecture=copy.deepcopy(architecture), **arguments)
         return config
+
+    def find_units(self, model: nn.Module, demo_input: Any = None) -> list[ChannelUnit]:
+        """Return the units of the dense model, which is analysed where the folder holds none.
+
+        Args:
+            model: the dense model, its batch norms not synchronised.
+            demo_input: config of the input on which it is traced then; None for the folder's.
+
+        Raises:
+            StructureError: it is not the model whose units the folder holds.
+        """
+        self.check_model(model)
+        return list(self.units) or find_units(model, demo_input or self.demo_input, self.keep)
 
     def check_model(self, model: nn.Module) -> None:
         """Refuse a dense model that is not the one whose units the folder holds.

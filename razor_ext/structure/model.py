@@ -19,7 +19,7 @@ from razor_ext.quantization import QuantizedLayerInfo, apply_quant, load_quant, 
 
 from .divisor import check_divisor
 from .fix_subnet import StructureError, dump_structure, load_structure
-from .folder import QUANT, STRUCTURE, CompressedFolder, find_file, load_compressed
+from .folder import QUANT, STRUCTURE, find_file, load_compressed
 from .preprocessing import split_preprocessor
 from .rebuild import find_units, load_sliced, slice_structure
 
@@ -115,9 +115,10 @@ def CompressedModel(architecture: BaseModel | Mapping | None = None,
     if isinstance(architecture, Mapping):
         architecture = MODELS.build(split_preprocessor(architecture, data_preprocessor)[0])
     dense = revert_sync_batchnorm(architecture)
-    units: Sequence[ChannelUnit] = _units(dense, folder) if structure else ()
-    if structure and not units:
-        units = find_units(dense, demo_input, keep)
+    units: Sequence[ChannelUnit] = ()
+    if structure:
+        units = (find_units(dense, demo_input, keep) if folder is None
+                 else folder.find_units(dense, demo_input))
     model: BaseModel = slice_structure(dense, structure, units)
     check_divisor(divisor, {unit.name: unit.num_channels for unit in units})
     record = CompressionRecord(structure, tuple(units), demo_input)
@@ -139,13 +140,6 @@ def CompressedModel(architecture: BaseModel | Mapping | None = None,
 def _located(source: Any) -> Any:
     """Return a mapping as it is, of a path the file that exists."""
     return source if isinstance(source, Mapping) else find_file(source)
-
-
-def _units(dense: nn.Module, folder: CompressedFolder | None) -> tuple[ChannelUnit, ...]:
-    if folder is None:
-        return ()
-    folder.check_model(dense)
-    return folder.units
 
 
 def _keep_weights(model: nn.Module) -> None:

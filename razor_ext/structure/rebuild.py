@@ -62,8 +62,18 @@ def slice_structure(model: nn.Module, structure: Mapping[str, int],
         for unit in units if unit.name in structure})
 
 
-def read_checkpoint(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
+def read_checkpoint(
+        checkpoint: str | os.PathLike, *,
+        missing: str = 'run the prune config first, which leaves compressed.pth in its work '
+                       'directory, or tools/extract_compressed.py',
+        damaged: str = 'write it again by tools/extract_compressed.py from a checkpoint of the run',
+) -> dict[str, Tensor]:
     """Read the state dict of a checkpoint.
+
+    Args:
+        checkpoint: a file or an address.
+        missing: what to do where there is no such file, for the message.
+        damaged: what to do where it cannot be read.
 
     Raises:
         FileNotFoundError: the file does not exist.
@@ -71,19 +81,16 @@ def read_checkpoint(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
     """
     path = os.fspath(checkpoint)
     if '://' not in path and not Path(path).is_file():
-        raise FileNotFoundError(
-            f'checkpoint {path!r} does not exist; run the prune config first, which leaves '
-            'compressed.pth in its work directory, or tools/extract_compressed.py')
+        raise FileNotFoundError(f'checkpoint {path!r} does not exist; {missing}')
     try:
         content = CheckpointLoader.load_checkpoint(path, map_location='cpu')
     except UnsafeCheckpointError:
         raise
     except RuntimeError as error:
-        raise ValueError(f'checkpoint {path!r} is damaged ({error}); write it again by '
-                         'tools/extract_compressed.py from a checkpoint of the run') from error
+        raise ValueError(f'checkpoint {path!r} is damaged ({error}); {damaged}') from error
     state = content.get('state_dict', content) if isinstance(content, Mapping) else None
     if not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f'checkpoint {path!r} holds no `state_dict` of tensors')
+        raise ValueError(f'checkpoint {path!r} holds no `state_dict` of tensors; {damaged}')
     return state
 
 
