@@ -1,14 +1,7 @@
+_base_ = './_base_/onnxruntime.py'
+
 codebase_config = dict(
     type='razor_ext', task='GaitRecognition', module=['razor_ext.gait.deploy.codebase'])
-backend_config = dict(type='onnxruntime')
 onnx_config = dict(
-    type='onnx',
-    save_file='end2end.onnx',
-    opset_version=13,  # per-channel quantization needs 13 or more
-    export_params=True,
-    keep_initializers_as_inputs=False,
-    optimize=True,
-    input_names=['input'],
     output_names=['embedding'],
-    input_shape=None,
     dynamic_axes=dict(input={0: 'batch', 2: 'frames'}, embedding={0: 'batch'}))

@@ -66,12 +66,23 @@ class CalibrationHook(Hook):
             print_log(f'calibrated {index + 1}/{self.num_batches}', logger='current')
 
     def _run(self, model: nn.Module, batch: Any) -> None:
-        preprocessor: Any = model.data_preprocessor
-        data = preprocessor(batch, True)
-        if isinstance(data, dict):
-            model(**data, mode=self.mode)
-        else:
-            model(*data, mode=self.mode)
+        run_training_batch(model, batch, self.mode)
+
+
+def run_training_batch(model: nn.Module, batch: Any, mode: str = 'loss') -> None:
+    """Call an MMEngine model with a batch of its dataloader, prepared as for training.
+
+    Args:
+        model: the model.
+        batch: of the dataloader.
+        mode: of the model's forward; 'loss' reaches all layers that train.
+    """
+    preprocessor: Any = model.data_preprocessor
+    data = preprocessor(batch, True)
+    if isinstance(data, dict):
+        model(**data, mode=mode)
+    else:
+        model(*data, mode=mode)
 
 
 keep_root_names(__name__)

@@ -42,9 +42,8 @@ def collect(work_dir: Path, comparison: Comparison, run: Path, command: Sequence
 
 def _stage(comparison: Comparison, index: int) -> dict[str, Any]:
     stage, report = comparison.stages[index], comparison.reports[index]
-    metrics = json.loads(stage.metrics.read_text(encoding='utf-8'))
     return {
-        'name': stage.name, 'metrics': {key: value for key, value in metrics.items()
+        'name': stage.name, 'metrics': {key: value for key, value in stage.all_metrics().items()
                                         if isinstance(value, (int, float)) and value != -1},
         'params': report['torch']['params'], 'macs': report['torch']['macs'],
         'bytes': report['onnx']['bytes'],

@@ -38,10 +38,18 @@ class Stage:
         Raises:
             KeyError: the evaluation has no such metric.
         """
-        metrics = _read(self.metrics, 'tools/test.py --out')
+        metrics = self.all_metrics()
         if key not in metrics:
             raise KeyError(f'{self.metrics} has no metric {key!r}, only {sorted(metrics)}')
         return metrics[key]
+
+    def all_metrics(self) -> dict[str, float]:
+        """Return the metrics of the evaluation, in its order.
+
+        Raises:
+            FileNotFoundError: the model was not tested.
+        """
+        return _read(self.metrics, 'tools/test.py --out')
 
     @property
     def onnx_file(self) -> Path:

@@ -1,7 +1,6 @@
 """What stands at the end: a table, and the page of the report."""
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -23,9 +22,9 @@ def conclude(work_dir: Path, run: Path) -> tuple[str, Path]:
     stages = [Stage('dense', work_dir / 'dense' / 'deploy', work_dir / 'dense' / 'metrics.json'),
               Stage('compressed', work_dir / 'deploy', work_dir / 'metrics.json')]
     comparison = Comparison.of(stages)
-    metrics = json.loads(stages[0].metrics.read_text(encoding='utf-8'))
     drawn = {f'{name}, {how}': stage.deploy_dir / f'output_{file}.jpg'
              for name, stage in (('dense', stages[0]), ('compressed', stages[1]))
              for how, file in (('torch', 'pytorch'), ('its file', 'onnxruntime'))}
     document = collect(work_dir, comparison, run, ['python', *sys.argv])
-    return comparison.table(next(iter(metrics))), write_report(document, drawn, work_dir)
+    metric = next(iter(stages[0].all_metrics()))
+    return comparison.table(metric), write_report(document, drawn, work_dir)

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from razor_ext.engine import atomic_write, check_config
 
 from .datasets import dataset_overrides
-from .request import FINETUNE, SHARED, Request
+from .request import FINETUNE, SHARED, SHIPPED, Request
 from .schedule import scaled_schedule
 
 #: Folder of the configs in the work directory.
@@ -72,7 +72,7 @@ def write_configs(request: Request, dense: Path, deployment: Mapping[str, Any], 
     Args:
         request: what is asked for.
         dense: file of `write_dense`.
-        deployment: MMDeploy's deploy config.
+        deployment: of `deploy_config`.
         work_dir: its `configs` takes the files.
     """
     folder, cfg = work_dir / CONFIGS, Config.fromfile(dense)
@@ -98,7 +98,9 @@ def write_configs(request: Request, dense: Path, deployment: Mapping[str, Any], 
             'optim_wrapper': _splice(f'{FINETUNE}_optim', {}, rate),
             'default_hooks': _splice(f'{FINETUNE}_hooks', {}, {}),
             **(scaled_schedule(cfg, epochs) if epochs else {})})
-    _write(files.deploy, f'Deploys {request.config} for {request.backend}.', [], deployment)
+    _write(files.deploy, f'Deploys {request.config} for {request.backend}.',
+           [_relative(SHIPPED / 'configs' / 'deploy' / '_base_' / 'onnxruntime.py', folder)],
+           deployment)
     return files
 
 

@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.config import Config
-from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from prettytable import PrettyTable
 
 from razor_ext.pruning import PruningAlgorithm
 from razor_ext.pruning.costs import StructureCosts
 from razor_ext.quantization import calibrate
+from razor_ext.quantization.hooks import run_training_batch
 
 from .progress import clock
 from .request import RequestError
@@ -103,7 +102,7 @@ def _structure(algorithm: PruningAlgorithm) -> Mapping[str, int]:
 def _time(algorithm: PruningAlgorithm, wrapper: Any, loader: Any, steps: int) -> float:
     batches = list(islice(loader, 1))
     if algorithm.quantizes:
-        calibrate(algorithm, batches, run=_run_loss)
+        calibrate(algorithm, batches, run=run_training_batch)
     algorithm.train()
     seconds: list[float] = []
     began = time.perf_counter()
@@ -122,9 +121,3 @@ def _time(algorithm: PruningAlgorithm, wrapper: Any, loader: Any, steps: int) ->
 def _endless(loader: Any) -> Iterator[Any]:
     while True:
         yield from loader
-
-
-def _run_loss(model: BaseModel, batch: Any) -> None:
-    with torch.no_grad():
-        data = model.data_preprocessor(batch, True)
-        model(**data, mode='loss') if isinstance(data, dict) else model(*data, mode='loss')

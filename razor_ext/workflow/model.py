@@ -10,24 +10,19 @@ from mmrazor.registry import DATASETS, MODELS
 from torch import nn
 
 from razor_ext.engine.families import find_demo_input, find_deployment
+from razor_ext.structure.preprocessing import split_preprocessor
 
 from .request import Request, RequestError
-
-#: First opset with Q/DQ per channel.
-OPSET = 13
 
 
 def build_dense(cfg: Config) -> nn.Module:
     """Build the dense model of a config, with random weights."""
     init_default_scope(cfg.get('default_scope', 'mmengine'))
-    model = dict(cfg.model)
-    if cfg.get('data_preprocessor') is not None:
-        model.setdefault('data_preprocessor', cfg.data_preprocessor)
-    return MODELS.build(model)
+    return MODELS.build(split_preprocessor(cfg.model, cfg.get('data_preprocessor'))[0])
 
 
 def deploy_config(model: nn.Module, request: Request) -> dict[str, Any]:
-    """Return MMDeploy's deploy config of a model.
+    """Return what MMDeploy's deploy config of a model adds to the shared one.
 
     Args:
         model: the dense model.
@@ -50,9 +45,8 @@ def deploy_config(model: nn.Module, request: Request) -> dict[str, Any]:
         'codebase_config': dict(known.codebase),
         'backend_config': find_backend(request.backend).config(shape, known.input_names[0]),
         'onnx_config': dict(
-            type='onnx', save_file='end2end.onnx', opset_version=OPSET, export_params=True,
-            keep_initializers_as_inputs=False, optimize=True, input_names=list(known.input_names),
-            output_names=list(known.output_names), input_shape=known.input_shape,
+            input_names=list(known.input_names), output_names=list(known.output_names),
+            input_shape=known.input_shape,
             **({'dynamic_axes': known.dynamic_axes} if known.dynamic_axes else {}))}
 
 

@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-SHARED = Path(__file__).parents[2] / 'configs' / 'pruning' / '_base_'
+_PACKAGE = Path(__file__).parents[1]
+#: Folder of `configs` and `tools`: the source tree, or what an installation has of it.
+SHIPPED = _PACKAGE.parent if (_PACKAGE.parent / 'configs').is_dir() else _PACKAGE / '.mim'
+SHARED = SHIPPED / 'configs' / 'pruning' / '_base_'
 #: Shared config of every finetune run.
 FINETUNE = 'finetune'
 #: Shared configs that are no method, or one whose settings are MMRazor's own.

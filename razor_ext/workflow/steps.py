@@ -13,7 +13,7 @@ from typing import Any
 from razor_ext.engine import write_json
 
 from .progress import Estimate, clock, position, seconds_left
-from .request import RequestError
+from .request import SHIPPED, RequestError
 
 #: Lines of a failed step's log that are shown.
 _TAIL = 25
@@ -149,4 +149,4 @@ def python(tool: str, *arguments: str) -> list[str]:
         tool: path below `tools`.
         arguments: of the tool.
     """
-    return [sys.executable, str(Path(__file__).parents[2] / 'tools' / tool), *arguments]
+    return [sys.executable, str(SHIPPED / 'tools' / tool), *arguments]
