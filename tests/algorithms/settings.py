@@ -222,6 +222,9 @@ def _save_trained(cfg: Config, inputs: torch.Tensor, folder: Path) -> None:
     torch.save({'state_dict': model.state_dict()}, folder / 'dense.pth')
 
 
+_POSE = f"""_base_ = [{str(CONFIGS / 'deploy/pose_simcc_onnxruntime_static-256x192.py')!r}]
+onnx_config = dict(input_shape={list(SIZE)})
+"""
 _GAIT = f"""_base_ = [{str(CONFIGS / 'deploy/gait_onnxruntime_dynamic.py')!r}]
 """
 _LOGITS = "dict(_base_.model, tensor_output='logits')"
@@ -233,14 +236,8 @@ onnx_config = dict(
     type='onnx', save_file='end2end.onnx', opset_version=13, keep_initializers_as_inputs=False,
     input_shape=None, input_names=['input'], output_names=['frequency'])
 """),
-    ModelFamily('pose', write_pose, f"""_base_ = [
-    {str(CONFIGS / 'deploy/pose_simcc_onnxruntime_static-256x192.py')!r}]
-onnx_config = dict(input_shape={list(SIZE)})
-"""),
-    ModelFamily('swin', write_swin, f"""_base_ = [
-    {str(CONFIGS / 'deploy/pose_simcc_onnxruntime_static-256x192.py')!r}]
-onnx_config = dict(input_shape={list(SIZE)})
-"""),
+    ModelFamily('pose', write_pose, _POSE),
+    ModelFamily('swin', write_swin, _POSE),
     ModelFamily('classification', write_classification, f"""_base_ = [
     {str(CONFIGS / 'deploy/classification_onnxruntime_static-224x224.py')!r}]
 onnx_config = dict(input_shape={list(IMAGE)})

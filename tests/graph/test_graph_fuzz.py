@@ -190,9 +190,8 @@ def mutate(data, tally: dict[str, int]) -> None:
     tally[outcome] = tally.get(outcome, 0) + 1
 
 
-@pytest.mark.parametrize('examples', [
-    40, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])])
-def test_broken_rules_and_fixers_are_caught(examples):
+def tally_of_mutants(examples: int) -> dict[str, int]:
+    """Break so many rules and fixers, and count what became of them."""
     tally: dict[str, int] = {}
 
     @settings(FAST, max_examples=examples)
@@ -201,5 +200,12 @@ def test_broken_rules_and_fixers_are_caught(examples):
         mutate(data, tally)
 
     run()
+    return tally
+
+
+@pytest.mark.parametrize('examples', [
+    40, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])])
+def test_broken_rules_and_fixers_are_caught(examples):
+    tally = tally_of_mutants(examples)
     print(f'mutants: {tally}')
     assert tally.get('caught', 0) >= examples // 10

@@ -6,8 +6,6 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
 from razor_ext.graph import analyze, search
@@ -18,7 +16,7 @@ from razor_ext.graph.search import unproved
 from razor_ext.graph.units import ChannelUnit
 
 from .graph_nets import FrameNet, ResNet
-from .test_graph_fuzz import FAST, mutate
+from .test_graph_fuzz import tally_of_mutants
 
 SMALL = dict(depth=(1, 1), width=8)
 IMAGE = torch.randn(1, 3, 16, 16)
@@ -137,12 +135,4 @@ def test_broken_rules_and_fixers_are_caught_by_one_comparison_and_slim_copies(
         examples, monkeypatch):
     monkeypatch.setattr(search, 'WHOLE', NEVER)
     monkeypatch.setattr(search, 'ONCE', ALWAYS)
-    tally: dict[str, int] = {}
-
-    @settings(FAST, max_examples=examples)
-    @given(st.data())
-    def run(data):
-        mutate(data, tally)
-
-    run()
-    assert tally.get('caught', 0) >= examples // 10
+    assert tally_of_mutants(examples).get('caught', 0) >= examples // 10

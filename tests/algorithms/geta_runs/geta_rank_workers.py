@@ -10,7 +10,7 @@ import torch.distributed as dist
 from mmengine.model import is_model_wrapper
 from tiny_geta import geta, geta_runner, memoize_analysis
 
-import razor_ext  # noqa: F401
+from razor_ext.engine.launch import leave_group
 
 
 def train(rank: int, world_size: int, port: int, folder: str) -> None:
@@ -38,7 +38,7 @@ def train(rank: int, world_size: int, port: int, folder: str) -> None:
                              optimizer=digest(flatten(optimizer.state_dict())),
                              pruned=optimizer.pruned, bits=optimizer.frozen_bits)
     torch.save(results, root / f'rank{rank}.pth')
-    dist.destroy_process_group()
+    leave_group()
 
 
 def flatten(value: object, place: str = '') -> dict:

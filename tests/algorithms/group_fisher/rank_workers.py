@@ -11,7 +11,7 @@ from mmengine.optim import OptimWrapper
 from mmrazor.registry import MODELS
 from torch import nn
 
-import razor_ext  # noqa: F401
+from razor_ext.engine.launch import leave_group
 
 STEPS, GLOBAL_BATCH = 3, 4
 
@@ -74,4 +74,4 @@ def train(rank: int, world_size: int, port: int, folder: str) -> None:
     torch.save(dict(first=first[0], counts=algorithm.structure(), state=algorithm.state_dict()),
                Path(folder) / f'rank{rank}of{world_size}.pth')
     if world_size > 1:
-        dist.destroy_process_group()
+        leave_group()
