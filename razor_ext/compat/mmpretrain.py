@@ -26,5 +26,5 @@ REPAIRS = (
         'mmpretrain-torchvision', 'mmpretrain',
         'mmpretrain.models and mmpretrain.datasets cannot be imported without a torchvision that '
         'fits torch',
-        mend_torchvision_imports),
+        mend_torchvision_imports, needs=('mmcv', 'mmengine')),
 )

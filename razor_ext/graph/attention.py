@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from razor_ext.engine.attention import merged_mask
+from razor_ext.attention import merged_mask
 
 from .fixers import Kept, register_fixer
 from .stand_ins import StandIn, register_stand_in

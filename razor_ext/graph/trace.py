@@ -20,7 +20,7 @@ from torch.func import functionalize
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from razor_ext.engine.attention import no_fused_attention
+from razor_ext.attention import no_fused_attention
 
 from .errors import TraceError
 from .shapes import shortcut

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from razor_ext.engine.attention import no_fused_attention
+from razor_ext.attention import no_fused_attention
 
 from .calibration import run_batch
 from .convert import float_mode

@@ -7,7 +7,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from razor_ext.engine.attention import merged_mask
+from razor_ext.attention import merged_mask
 
 from .layers import register_quant_layer
 from .products import QuantMatmul, attend

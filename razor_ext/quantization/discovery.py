@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from razor_ext.engine.attention import no_fused_attention
+from razor_ext.attention import no_fused_attention
 
 from .calibration import run_batch
 from .products import MATMULS, is_parameter, matmul_operands

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / 'razor_ext'
 #: Folders and modules of razor_ext from the lowest layer to the highest; those of one row do not
 #: import each other. A new folder is to be added here.
 LAYERS = (
-    ('version', 'atomic'),
+    ('version', 'atomic', 'attention'),
     ('compat', ),
     ('engine', 'registry'),
     ('graph', 'quantization', 'walker'),
