@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,7 +36,7 @@ def commands(block: str) -> list[list[str]]:
     return [line.split('\x1f')[:-1] for line in done.stdout.splitlines() if '\x1f' in line]
 
 
-@lru_cache(maxsize=None)
+@cache
 def options_in(path: Path) -> frozenset[str]:
     """Return what a source declares as options; a part in braces stands for any word."""
     return frozenset(re.findall(r"'(--[a-z{][\w{}-]*)'", path.read_text(encoding='utf-8')))

@@ -3,17 +3,17 @@ from __future__ import annotations
 
 import ast
 import re
-from functools import lru_cache
+from functools import cache
 
 import pytest
 
 from .pages import ROOT
 
 TEXT = (ROOT / 'docs' / 'troubleshooting.md').read_text(encoding='utf-8')
-ROWS = [row for row in re.findall(r'^\| (`.*?) \|', TEXT, re.MULTILINE)]
+ROWS = re.findall(r'^\| (`.*?) \|', TEXT, re.MULTILINE)
 
 
-@lru_cache(maxsize=None)
+@cache
 def texts() -> str:
     """Every text of the sources, those in parts joined as Python joins them."""
     found = [(ROOT / 'tools' / 'setup_env.sh').read_text(encoding='utf-8')]

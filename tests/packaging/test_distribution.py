@@ -72,9 +72,10 @@ def test_wheel_metadata(wheel):
         name, = (name for name in archive.namelist() if name.endswith('.dist-info/METADATA'))
         metadata = Parser().parsestr(archive.read(name).decode())
         points = archive.read(name.replace('METADATA', 'entry_points.txt')).decode()
-    assert points.split('\n')[:4] == [
+    assert points.split('\n')[:5] == [
         '[razor_ext.families]', 'classification = razor_ext.classification.family:FAMILY',
-        'gait = razor_ext.gait.family:FAMILY', 'pose = razor_ext.pose.family:FAMILY']
+        'detection = razor_ext.detection.family:FAMILY', 'gait = razor_ext.gait.family:FAMILY',
+        'pose = razor_ext.pose.family:FAMILY']
     assert metadata['Version'] == razor_ext.__version__
     assert set(metadata.get_all('Provides-Extra')) == {
         'all', 'classification', 'tests', 'optional', 'mim'}
