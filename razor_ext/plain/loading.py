@@ -6,6 +6,7 @@ import os
 from torch import nn
 
 from razor_ext.quantization import apply_quant, load_quant
+from razor_ext.structure.activations import exchange_activations
 from razor_ext.structure.folder import load_compressed
 from razor_ext.structure.rebuild import load_sliced, slice_structure
 
@@ -29,7 +30,9 @@ def load_compressed_model(model: nn.Module, folder: str | os.PathLike) -> nn.Mod
         >>> small = load_compressed_model(VGG7(), 'work_dirs/vgg7')  # doctest: +SKIP
     """
     found = load_compressed(folder)
-    small = slice_structure(model, found.structure, found.find_units(model))
+    units = found.find_units(model)
+    exchange_activations(model, found.activations)
+    small = slice_structure(model, found.structure, units)
     if found.quant_path is not None:
         apply_quant(small, load_quant(found.quant_path))
     load_sliced(small, found.checkpoint_path)

@@ -24,6 +24,7 @@ from razor_ext.structure.rebuild import (
 from .chooser import Divisor
 from .distillation import DistilledAlgorithm
 from .export import Compressed, compress, finished_copy
+from .morphing import build_morphing, morphed
 from .mutator import GraphMutator
 from .target_config import build_target, check_target_config
 from .targets import Target
@@ -50,6 +51,8 @@ class PruningAlgorithm(DistilledAlgorithm):
             config of one of MMRazor's demo inputs; None for that of the model's family.
         mutator: the channel mutator or its config, in place of the settings of channels above.
         distiller: one of MMRazor's distillers, to learn from the dense model as well.
+        activation: arguments of `Morphing`: activations that change into cheaper ones while the
+            run trains, `dict(to='ReLU')` for all of them; None leaves them.
         data_preprocessor: the data preprocessor; None for the architecture's.
         init_cfg: initialisation config.
 
@@ -77,6 +80,7 @@ class PruningAlgorithm(DistilledAlgorithm):
                  demo_input: Sequence[int] | Mapping | None = None,
                  mutator: GraphMutator | dict | None = None,
                  distiller: dict | None = None,
+                 activation: Mapping[str, Any] | None = None,
                  data_preprocessor: nn.Module | dict | None = None,
                  init_cfg: dict | None = None) -> None:
         architecture, data_preprocessor = split_preprocessor(architecture, data_preprocessor)
@@ -84,6 +88,9 @@ class PruningAlgorithm(DistilledAlgorithm):
         if checkpoint is not None:
             self.architecture.init_cfg = dict(type='Pretrained', checkpoint=checkpoint)
         self.quant_infos = []
+        self.morphing = build_morphing(activation)
+        #: Activations that the run exchanges: module -> what it becomes.
+        self.activations: dict[str, str] = {}
         self.target_cfg = None if target is None else dict(target)
         check_target_config(self.target_cfg, self.quantizes)
         rules = dict(divisor=divisor, min_channels=min_channels, min_ratio=min_ratio, keep=keep,
@@ -92,6 +99,8 @@ class PruningAlgorithm(DistilledAlgorithm):
         self.architecture = revert_sync_batchnorm(self.architecture)
         self.mutator.prepare_from_supernet(self.architecture)
         self.keep_teacher(distiller)
+        if self.morphing is not None:
+            self.activations = self.morphing.place(self.architecture)
         self.mutator.mask_norms(self.architecture)
         self.prepare()
         if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -140,6 +149,8 @@ class PruningAlgorithm(DistilledAlgorithm):
             max_iters: iterations of the run.
             grad_scale: factor on the loss (mixed precision) that the gradients will hold.
         """
+        if self.morphing is not None:
+            self.morphing.step(self.architecture, iteration, max_iters)
 
     def after_step(self, iteration: int, max_iters: int, num_samples: int) -> None:
         """Do what a step of the optimizer is followed by.
@@ -152,6 +163,9 @@ class PruningAlgorithm(DistilledAlgorithm):
 
     def follow(self, average: PruningAlgorithm, optim_wrapper: OptimWrapper) -> None:
         """Keep an averaged copy of the algorithm (EMA) compressed as this one is."""
+        mixes = morphed(average.architecture)
+        for name, module in morphed(self.architecture).items():
+            mixes[name].set_mix(float(module.mix))
 
     def trained_steps(self, optim_wrapper: OptimWrapper, taken: int) -> int:
         """Return how many steps of a run have trained.
@@ -219,13 +233,15 @@ class PruningAlgorithm(DistilledAlgorithm):
 
         Raises:
             ValueError: a weight is not finite.
-            TargetMissedError: the target was missed, and by how much.
+            TargetMissedError: the target was missed, and by how much, or activations have not
+                changed yet.
             SliceError: the sliced model would not be the masked one.
         """
         model = finished_copy(self.architecture,
                               None if average is None else average.architecture)
         check_finite(model)
-        return compress(model, self.mutator, self.check(model), self.quant_infos)
+        return compress(model, self.mutator, self.check(model), self.quant_infos,
+                        self.activations)
 
     def load_run(self, checkpoint: str) -> None:
         """Load a checkpoint of a run of this algorithm, which is freshly built.

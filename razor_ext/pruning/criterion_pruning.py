@@ -90,6 +90,7 @@ class CriterionPruning(PruningAlgorithm):
 
     def before_step(self, iteration: int, max_iters: int, grad_scale: Tensor | float) -> None:
         """Record the step if pruning still goes on; see the base class."""
+        super().before_step(iteration, max_iters, grad_scale)
         self._grad_scale = grad_scale
         self._recording = iteration <= self.schedule.last(max_iters)
         if self._recording:
@@ -154,6 +155,7 @@ class CriterionPruning(PruningAlgorithm):
 
     def follow(self, average: PruningAlgorithm, optim_wrapper: OptimWrapper) -> None:
         """Give the masks to an averaged copy; see the base class."""
+        super().follow(average, optim_wrapper)
         average.masks.pruned.copy_(self.masks.pruned)
         average.criterion.load_state_dict(self.criterion.state_dict())
         average.hold()

@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from mmengine.config import Config
@@ -20,6 +20,7 @@ from razor_ext.quantization import (
 from razor_ext.structure.export import write_compressed
 from razor_ext.structure.slicing import slice_quantized, static_copy
 
+from .morphing import settle
 from .mutator import GraphMutator
 
 
@@ -33,6 +34,7 @@ class Compressed:
         infos: what is quantized and why not; empty for a float model.
         data: example inputs of the dense and of the sliced model.
         units: the analysed units; empty if they are not known.
+        activations: those that the run has exchanged, see `Morphing`.
     """
 
     model: nn.Module
@@ -40,6 +42,7 @@ class Compressed:
     infos: list[QuantizedLayerInfo]
     data: Any
     units: Sequence[ChannelUnit] = ()
+    activations: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, folder: str | os.PathLike, config: Config | None = None) -> None:
         """Write the files of the compressed folder.
@@ -49,7 +52,7 @@ class Compressed:
             config: config of the run, by which the model is rebuilt without further files.
         """
         write_compressed(self.model, self.structure, folder, self.infos or None, config=config,
-                         units=self.units)
+                         units=self.units, activations=self.activations)
 
     def costs(self, dense: nn.Module) -> dict[str, dict[str, float]]:
         """Return the `summarize_costs` of 'dense', a float model, and of 'compressed'."""
@@ -64,15 +67,20 @@ def finished_copy(architecture: nn.Module, average: nn.Module | None = None) -> 
     Args:
         architecture: the architecture of an algorithm.
         average: that of an average of it, to take the values from.
+
+    Raises:
+        TargetMissedError: activations have not changed yet.
     """
     model = static_copy(architecture)
     if average is not None:
         model.load_state_dict(average.state_dict())
+    settle(model)
     return model.eval()
 
 
 def compress(model: nn.Module, mutator: GraphMutator, pruned: Tensor,
-             infos: list[QuantizedLayerInfo]) -> Compressed:
+             infos: list[QuantizedLayerInfo],
+             activations: Mapping[str, str] | None = None) -> Compressed:
     """Slice the pruned channels away and fix the bit widths.
 
     Args:
@@ -81,6 +89,7 @@ def compress(model: nn.Module, mutator: GraphMutator, pruned: Tensor,
         mutator: its units.
         pruned: Bool [C], the pruned channels.
         infos: what is quantized and why not; empty for a float model.
+        activations: those that the run has exchanged.
 
     Raises:
         SliceError: the sliced model would not be the masked one.
@@ -95,4 +104,4 @@ def compress(model: nn.Module, mutator: GraphMutator, pruned: Tensor,
         fix_bits(model)
     sliced = slice_quantized(model, graph, keep).eval()
     return Compressed(sliced, {name: int(mask.sum()) for name, mask in keep.items()},
-                      infos, data, graph.units)
+                      infos, data, graph.units, dict(activations or {}))

@@ -35,7 +35,8 @@ def _extract_compressed(model: Mapping, checkpoint: str) -> Compressed:
     record = built.compression_record
     final = static_copy(built).eval()
     data = build_demo_input(record.demo_input).get_data(final)
-    return Compressed(final, record.structure, record.infos, data, record.units)
+    return Compressed(final, record.structure, record.infos, data, record.units,
+                      record.activations)
 
 
 def extract(cfg: Config, checkpoint: str) -> tuple[Compressed, nn.Module]:

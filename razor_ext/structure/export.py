@@ -20,17 +20,18 @@ from razor_ext.graph import ChannelUnit
 from razor_ext.quantization import QuantizedLayerInfo, save_quant
 
 from .dense_config import dense_config
-from .folder import ANALYSIS_KEY, CONFIG, QUANT, STAGING, STRUCTURE, UNITS, WEIGHTS
+from .folder import ACTIVATIONS, ANALYSIS_KEY, CONFIG, QUANT, STAGING, STRUCTURE, UNITS, WEIGHTS
 from .unit_file import AnalysedUnits, dense_hash, dense_shapes, save_units
 
 #: In this order the files of before go; the new ones come in the reverse order, so that the
 #: structure, without which nothing is read, comes last.
-_FILES = (STRUCTURE, UNITS, CONFIG, QUANT, WEIGHTS)
+_FILES = (STRUCTURE, UNITS, CONFIG, QUANT, ACTIVATIONS, WEIGHTS)
 
 
 def write_compressed(model: nn.Module, structure: Mapping[str, int], folder: str | os.PathLike,
                      infos: Sequence[QuantizedLayerInfo] | None = None, *,
-                     config: Config | None = None, units: Sequence[ChannelUnit] = ()) -> None:
+                     config: Config | None = None, units: Sequence[ChannelUnit] = (),
+                     activations: Mapping[str, str] | None = None) -> None:
     """Write all files of a compressed model, or none: an error leaves what was there before.
 
     They are made in a hidden folder inside `folder` and moved when all are whole. A process that
@@ -45,6 +46,7 @@ def write_compressed(model: nn.Module, structure: Mapping[str, int], folder: str
         config: the run's, see `dense_config`; without it the folder has no config.py, and whoever
             reads it must give the architecture.
         units: those of the dense model; without them they are analysed when the folder is read.
+        activations: those that the run has exchanged.
 
     Raises:
         ValueError: the config is that of no compression run, or a weight is not finite.
@@ -58,6 +60,8 @@ def write_compressed(model: nn.Module, structure: Mapping[str, int], folder: str
         _save({'state_dict': model.state_dict(), 'meta': {}}, staging / WEIGHTS)
         if infos is not None:
             save_quant(staging / QUANT, model, infos)
+        if activations:
+            write_json(staging / ACTIVATIONS, dict(activations))
         if dense is not None:
             dense.dump(staging / CONFIG)
         if units:

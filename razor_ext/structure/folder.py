@@ -3,6 +3,7 @@
     config.py           the run's config; `model` is the dense architecture
     fix_subnet.json     channels kept by unit, in MMRazor's schema
     quant.json          the grids, if the model is quantized
+    activations.json    what activations have become, if the run has exchanged some
     compressed.pth      the weights of the sliced model
     units.json          the analysed units of the dense model, see `unit_file`
 """
@@ -10,7 +11,8 @@ from __future__ import annotations
 
 import copy
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,16 @@ from torch import nn
 
 from razor_ext.graph import ChannelUnit
 
+from .activations import load_activations
 from .fix_subnet import StructureError, load_structure
 from .rebuild import find_units
 from .unit_file import dense_hash, load_units, model_shapes
 
 #: Name of the folder in a run's work directory.
 FOLDER = 'compressed'
-CONFIG, STRUCTURE, QUANT, WEIGHTS, UNITS = (
-    'config.py', 'fix_subnet.json', 'quant.json', 'compressed.pth', 'units.json')
+CONFIG, STRUCTURE, QUANT, WEIGHTS, UNITS, ACTIVATIONS = (
+    'config.py', 'fix_subnet.json', 'quant.json', 'compressed.pth', 'units.json',
+    'activations.json')
 #: Where the files are made before they replace those of before.
 STAGING = '.writing'
 #: Key of the config that holds how the dense model was analysed: `demo_input`, `keep`.
@@ -48,6 +52,7 @@ class CompressedFolder:
         demo_input: config of the input on which the model is traced.
         keep: modules and parameters that the analysis leaves whole.
         dense: `dense_hash` of the dense model, None without units.
+        activations: those that the run has exchanged, see `exchange_activations`.
     """
 
     path: Path
@@ -59,6 +64,7 @@ class CompressedFolder:
     demo_input: Any = None
     keep: tuple[str, ...] = ()
     dense: str | None = None
+    activations: Mapping[str, str] = field(default_factory=dict)
 
     def architecture(self) -> ConfigDict:
         """Return the config of the dense model, to be built under any default scope.
@@ -162,13 +168,25 @@ def load_compressed(folder: str | os.PathLike) -> CompressedFolder:
     config = _load_config(path / CONFIG) if (path / CONFIG).is_file() else None
     structure = load_structure(path / STRUCTURE)
     quant = path / QUANT if (path / QUANT).is_file() else None
+    activations = activations_beside(path / STRUCTURE)
     if (path / UNITS).is_file():
         analysed = load_units(path / UNITS)
         return CompressedFolder(path, config, structure, quant, path / WEIGHTS, analysed.units,
-                                analysed.demo_input, analysed.keep, analysed.dense)
+                                analysed.demo_input, analysed.keep, analysed.dense, activations)
     how = {} if config is None else config.get(ANALYSIS_KEY, {})
     return CompressedFolder(path, config, structure, quant, path / WEIGHTS, (),
-                            how.get('demo_input'), tuple(how.get('keep', ())))
+                            how.get('demo_input'), tuple(how.get('keep', ())),
+                            activations=activations)
+
+
+def activations_beside(structure: str | os.PathLike) -> dict[str, str]:
+    """Read the exchanged activations in the folder of a structure file; none without that file.
+
+    Raises:
+        StructureError: it is damaged.
+    """
+    path = Path(structure).parent / ACTIVATIONS
+    return load_activations(path) if path.is_file() else {}
 
 
 def _load_config(path: Path) -> Config:

@@ -63,7 +63,8 @@ class CompressedModelHook(Hook):
         final, work_dir = static_copy(model), Path(runner.work_dir)
         record.write(final, work_dir)
         write_compressed(final, record.structure, work_dir / FOLDER, record.infos or None,
-                         config=self._config, units=record.units)
+                         config=self._config, units=record.units,
+                         activations=record.activations)
 
 
 def compressed_of(model: nn.Module) -> tuple[nn.Module, CompressionRecord]:

@@ -14,12 +14,21 @@ from mmrazor.models.utils.expandable_utils import make_channel_divisible
 from mmrazor.registry import MODELS
 from torch import nn
 
+from razor_ext.engine.atomic import write_json
 from razor_ext.graph import ChannelUnit
 from razor_ext.quantization import QuantizedLayerInfo, apply_quant, load_quant, save_quant
 
+from .activations import exchange_activations, load_activations
 from .divisor import check_divisor
 from .fix_subnet import StructureError, dump_structure, load_structure
-from .folder import QUANT, STRUCTURE, find_file, load_compressed
+from .folder import (
+    ACTIVATIONS,
+    QUANT,
+    STRUCTURE,
+    activations_beside,
+    find_file,
+    load_compressed,
+)
 from .preprocessing import split_preprocessor
 from .rebuild import find_units, load_sliced, slice_structure
 
@@ -33,16 +42,22 @@ class CompressionRecord:
         units: of the dense model.
         demo_input: config of the input on which that is traced; None for its default.
         infos: of `apply_quant`; empty for a float model.
+        activations: those that the pruning run has exchanged.
     """
 
     structure: dict[str, int]
     units: tuple[ChannelUnit, ...] = ()
     demo_input: Any = None
     infos: list[QuantizedLayerInfo] = field(default_factory=list)
+    activations: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, model: nn.Module, folder: Path) -> None:
         """Write fix_subnet.json, and quant.json of the present grids."""
         dump_structure(self.structure, folder / STRUCTURE)
+        if self.activations:
+            write_json(folder / ACTIVATIONS, dict(self.activations))
+        else:
+            (folder / ACTIVATIONS).unlink(missing_ok=True)
         if self.infos:
             save_quant(folder / QUANT, model, self.infos)
 
@@ -57,7 +72,8 @@ def CompressedModel(architecture: BaseModel | Mapping | None = None,
                     data_preprocessor: Any = None,
                     *,
                     compressed: str | None = None,
-                    keep: Sequence[str] = ()) -> BaseModel:
+                    keep: Sequence[str] = (),
+                    activations: Mapping[str, str] | str | None = None) -> BaseModel:
     """Build a compressed model, whichever algorithm has made it.
 
     From the folder that a run has left (`compressed`), or from single files (`architecture`,
@@ -77,6 +93,8 @@ def CompressedModel(architecture: BaseModel | Mapping | None = None,
         data_preprocessor: that of an architecture whose config has none.
         compressed: folder `compressed` of a run, or the run's work directory.
         keep: where the model is analysed without a folder, what the pruning run has left whole.
+        activations: those that the run has exchanged, or the path of their file; None for the file
+            beside `fix_subnet`, or of the folder, if there is one.
 
     Returns:
         The sliced architecture, its quantizers placed. `CompressedModelHook` writes what a
@@ -102,11 +120,14 @@ def CompressedModel(architecture: BaseModel | Mapping | None = None,
         quant = folder.quant_path if quant == 'auto' else quant
         checkpoint = folder.checkpoint_path if checkpoint == 'auto' else checkpoint
         demo_input, keep = demo_input or folder.demo_input, folder.keep
+        exchanged = folder.activations
     else:
         if architecture is None:
             raise StructureError('give `compressed`, the folder of a run, or `architecture` and '
                                  '`fix_subnet`')
         structure = load_structure(_located(fix_subnet)) if fix_subnet else {}
+        by_path = isinstance(fix_subnet, (str, Path))
+        exchanged = activations_beside(_located(fix_subnet)) if by_path else {}
         quant = None if quant == 'auto' else quant
         checkpoint = None if checkpoint == 'auto' else checkpoint
     if divisor != 1 and quant is not None:
@@ -119,9 +140,11 @@ def CompressedModel(architecture: BaseModel | Mapping | None = None,
     if structure:
         units = (find_units(dense, demo_input, keep) if folder is None
                  else folder.find_units(dense, demo_input))
+    exchanged = exchanged if activations is None else load_activations(_located(activations))
+    exchange_activations(dense, exchanged)
     model: BaseModel = slice_structure(dense, structure, units)
     check_divisor(divisor, {unit.name: unit.num_channels for unit in units})
-    record = CompressionRecord(structure, tuple(units), demo_input)
+    record = CompressionRecord(structure, tuple(units), demo_input, activations=exchanged)
     if quant is not None:
         spec = quant if isinstance(quant, Mapping) else load_quant(_located(quant))
         record.infos = apply_quant(model, spec)

@@ -150,6 +150,7 @@ class GETA(PruningAlgorithm):
 
     def follow(self, average: PruningAlgorithm, optim_wrapper: OptimWrapper) -> None:
         """Keep an average pruned and inside the bit ranges; see the base class."""
+        super().follow(average, optim_wrapper)
         optimizer = optim_wrapper.optimizer
         if not isinstance(optimizer, GroupSparseOptimizer) or not optimizer.steps:
             return
