@@ -11,6 +11,8 @@ from razor_ext.graph.norms import shares
 from razor_ext.quantization.quantizer import Quantizer
 from razor_ext.structure.rebuild import layout_versions, read_checkpoint, with_versions
 
+from .morphing import MorphedActivation
+
 #: Prefix of the keys that a data-parallel wrapper has saved.
 _WRAPPER = 'module.'
 _ADVICE = 'set model.checkpoint to the weights of the dense model'
@@ -54,9 +56,9 @@ def _unwrapped(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 
 def _float_state(model: nn.Module) -> dict[str, Tensor]:
-    """Return the weights that a dense model has: without grids, and without shares of norms."""
+    """Return the weights that a dense model has: without grids, shares of norms and mixes."""
     learned = tuple(f'{name}.' for name, module in model.named_modules(remove_duplicate=False)
-                    if isinstance(module, Quantizer))
+                    if isinstance(module, (Quantizer, MorphedActivation)))
     masks = set(shares(model))
     return {key: value for key, value in model.state_dict().items()
             if key not in masks and not (learned and key.startswith(learned))}
