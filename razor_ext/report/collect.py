@@ -47,7 +47,7 @@ def _stage(comparison: Comparison, index: int) -> dict[str, Any]:
                                         if isinstance(value, (int, float)) and value != -1},
         'params': report['torch']['params'], 'macs': report['torch']['macs'],
         'bytes': report['onnx']['bytes'],
-        'relative_bops': (report['quantization'] or {}).get('relative_bops'),
+        'bops': comparison.bops(index),
         **{key: asdict(table[stage.name]) for key, table in (
             ('latency', comparison.latency), ('ratio', comparison.ratios)) if table}}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from prettytable import PrettyTable
 
 from razor_ext.deploy.latency import Spread, speedups, time_onnx
+from razor_ext.quantization.accounting import FLOAT_BITS
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,17 @@ class Comparison:
                    {name: Spread.of(values).scaled(1e3) for name, values in seconds.items()},
                    speedups(seconds, stages[0].name))
 
-    def table(self, metric: str) -> str:
+    def bops(self, index: int) -> float:
+        """Return the bit operations of a model, those of a float one at 32 bits."""
+        report = self.reports[index]
+        figures = report.get('quantization')
+        return figures['bops'] if figures else report['torch']['macs'] * FLOAT_BITS ** 2
+
+    def table(self, *metrics: str) -> str:
         """Lay the stages out.
 
         Args:
-            metric: key of the metric to show.
+            *metrics: keys of the metrics to show; of a file that was tested too, its own as well.
 
         Returns:
             The table, latency as min / median / max in ms on one thread.
@@ -107,9 +114,17 @@ class Comparison:
         stages, reports = self.stages, self.reports
         table = PrettyTable(['', *(stage.name for stage in stages)], align='r')
         table.align[''] = 'l'
-        table.add_row([metric, *(f'{stage.metric(metric):.4f}' for stage in stages)])
+        for metric in metrics:
+            table.add_row([metric, *(f'{stage.metric(metric):.4f}' for stage in stages)])
+            files = [(report.get('accuracy') or {}).get('onnx', {}).get(metric)
+                     for report in reports]
+            if any(value is not None for value in files):
+                table.add_row([f'{metric} of the file', *(
+                    '' if value is None else f'{value:.4f}' for value in files)])
         table.add_row(['parameters', *(f'{report["torch"]["params"]:,}' for report in reports)])
         table.add_row(['MACs (M)', *(f'{report["torch"]["macs"] / 1e6:.2f}' for report in reports)])
+        table.add_row(['bit operations (G)', *(f'{self.bops(index) / 1e9:.2f}'
+                                               for index in range(len(stages)))])
         table.add_row(['ONNX file (MB)', *(f'{report["onnx"]["bytes"] / 1e6:.2f}'
                                            for report in reports)])
         if self.latency:
@@ -122,6 +137,13 @@ class Comparison:
         return table.get_string()
 
 
-def compare(stages: Sequence[Stage], metric: str, rounds: int = 50) -> str:
-    """Lay out stages side by side, the first being the baseline; see `Comparison`."""
-    return Comparison.of(stages, rounds).table(metric)
+def compare(stages: Sequence[Stage], metrics: Sequence[str], rounds: int = 50) -> str:
+    """Lay out stages side by side, the first being the baseline; see `Comparison`.
+
+    Args:
+        stages: the models.
+        metrics: keys of the metrics to show; none for the first one of the evaluation.
+        rounds: interleaved runs of the latency measurement.
+    """
+    comparison = Comparison.of(stages, rounds)
+    return comparison.table(*(metrics or [next(iter(stages[0].all_metrics()))]))

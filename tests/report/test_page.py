@@ -39,9 +39,9 @@ window.addEventListener('load', () => { let least = 99;
 def document() -> dict[str, Any]:
     spread = dict(min=1.0, median=1.5, max=2.0)
     stages = [dict(name=name, metrics={'coco/AP': accuracy, 'coco/AR': .6}, params=params,
-                   macs=params * 10, bytes=params * 4, relative_bops=bops, latency=spread,
+                   macs=params * 10, bytes=params * 4, bops=bops, latency=spread,
                    ratio=spread) for name, accuracy, params, bops in (
-                       ('dense', .5241, 540_443, None), ('compressed', .5178, 250_051, .0268))]
+                       ('dense', .5241, 540_443, 39.3e9), ('compressed', .5178, 250_051, 1.05e9))]
     rows = [dict(step=step, loss=1 / step) for step in range(1, 40)] + [
         dict(step=step, **{'coco/AP': .5 + step / 1000}) for step in (10, 20, 30)]
     return dict(
@@ -69,7 +69,7 @@ def test_the_page_answers_and_needs_nothing_else(tmp_path: Path) -> None:
     text = page.read_text(encoding='utf-8')
     assert json.loads((tmp_path / 'report.json').read_text()) == document()
     for expected in ('2.2 times', '1.50 times', '46%', '-0.0063', '0.5171', "'a b.py'", '3.1 %',
-                     'backbone.stage8.0.conv_(0, 512)_512', 'data:image/jpeg;base64,'):
+                     '1.05 (2.7 %)', 'backbone.stage8.0.conv_(0, 512)_512', 'data:image/jpeg;base64,'):
         assert expected.replace("'", '&#39;') in text, expected
     assert text.count('<svg') == 6  # units, bits, and two of each training
     assert 'gone' not in text
@@ -83,7 +83,6 @@ def test_a_float_model_that_was_not_timed_has_a_page_too() -> None:
     plain['training'] = {}
     for stage in plain['stages']:
         del stage['latency'], stage['ratio']
-        stage['relative_bops'] = None
     plain['deployment'].update(quantization=None, accuracy={})
     text = render(plain, {})
     assert 'bits' not in text

@@ -14,7 +14,8 @@ def parse_args() -> argparse.Namespace:
                         metavar=('NAME', 'DEPLOY_DIR', 'METRICS'),
                         help='title, folder of tools/deploy.py, file of tools/test.py --out; '
                         'once for each model, the baseline first')
-    parser.add_argument('--metric', default='coco/AP', help='metric to show')
+    parser.add_argument('--metric', nargs='+', default=[],
+                        help='metrics to show (default: the first one)')
     parser.add_argument('--rounds', type=int, default=50, help='interleaved latency runs')
     return parser.parse_args()
 
