@@ -99,6 +99,8 @@ class Family:
             serves subclasses too.
         deployments: How a model is exported, by its type as in `demo_inputs`: a `Deployment`, or a
             function of the model that returns one, or None where it knows none.
+        pruned_as: Settings of a model's config under which a run compresses it, where they differ
+            from those under which it is deployed; by its type as in `demo_inputs`.
         samples: Random input file content of a deployment, by MMDeploy's name of the task: a
             function of a NumPy generator.
         config_input: Where the input that a model is traced on is known by the config of a run
@@ -114,6 +116,7 @@ class Family:
     demo_inputs: Mapping[str, DemoInput] = field(default_factory=dict)
     deployments: Mapping[str, Deployment | Callable[[nn.Module], Deployment | None]] = field(
         default_factory=dict)
+    pruned_as: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     samples: Mapping[str, Callable[[np.random.Generator], np.ndarray]] = field(
         default_factory=dict)
     config_input: Callable[[Mapping[str, Any], Mapping[str, Any]],
@@ -248,6 +251,15 @@ def find_deployment(model: nn.Module) -> Deployment | None:
         model: The dense model.
     """
     return _by_type(model, lambda family: family.deployments)
+
+
+def find_pruned_as(model: nn.Module) -> Mapping[str, Any]:
+    """Return the settings of a model's config under which a run compresses it.
+
+    Args:
+        model: The dense model.
+    """
+    return _by_type(model, lambda family: family.pruned_as) or {}
 
 
 def _by_type(model: nn.Module, table: Callable[[Family], Mapping[str, Any]]) -> Any:

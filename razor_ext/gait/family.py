@@ -14,6 +14,8 @@ def random_silhouettes(generator: np.random.Generator) -> np.ndarray:
     return generator.integers(0, 2, (FRAMES, 64, 64)).astype(np.uint8) * 255
 
 
+RECOGNIZER = 'razor_ext.gait.models.recognizer.GaitRecognizer'
+
 FAMILY = Family(
     name='gait',
     requires=('mmengine', 'mmcv'),
@@ -21,8 +23,10 @@ FAMILY = Family(
              'razor_ext.gait.hooks', 'razor_ext.gait.quantized'),
     deploy_modules=('razor_ext.gait.deploy.codebase', ),
     # Six frames: two steps of the temporal convolutions, which take three at once.
-    demo_inputs={'razor_ext.gait.models.recognizer.GaitRecognizer': (1, 1, 6, 64, 44)},
-    deployments={'razor_ext.gait.models.recognizer.GaitRecognizer': Deployment(
+    demo_inputs={RECOGNIZER: (1, 1, 6, 64, 44)},
+    # The channels of the embedding are inner ones of what is trained.
+    pruned_as={RECOGNIZER: {'tensor_output': 'logits'}},
+    deployments={RECOGNIZER: Deployment(
         codebase=dict(type='razor_ext', task='GaitRecognition',
                       module=['razor_ext.gait.deploy.codebase']),
         input_names=('input', ), output_names=('embedding', ),

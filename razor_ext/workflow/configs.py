@@ -13,7 +13,7 @@ from mmengine.config import Config
 from razor_ext.engine import atomic_write, check_config
 
 from .datasets import dataset_overrides
-from .request import FINETUNE, SHARED, SHIPPED, Request
+from .request import FINETUNE, SHARED, SHIPPED, Length, Request
 from .schedule import scaled_schedule
 
 #: Folder of the configs in the work directory.
@@ -65,8 +65,8 @@ def write_dense(request: Request, cfg: Config, work_dir: Path) -> Path:
     return path
 
 
-def write_configs(request: Request, dense: Path, deployment: Mapping[str, Any], work_dir: Path
-                  ) -> ConfigFiles:
+def write_configs(request: Request, dense: Path, deployment: Mapping[str, Any], work_dir: Path,
+                  pruned_as: Mapping[str, Any] | None = None) -> ConfigFiles:
     """Write the configs of a request.
 
     Args:
@@ -74,6 +74,10 @@ def write_configs(request: Request, dense: Path, deployment: Mapping[str, Any], 
         dense: file of `write_dense`.
         deployment: of `deploy_config`.
         work_dir: its `configs` takes the files.
+        pruned_as: settings of the dense model while it is compressed, see `Family`.
+
+    Raises:
+        RequestError: a length is asked for in another unit than the dense training's.
     """
     folder, cfg = work_dir / CONFIGS, Config.fromfile(dense)
     files = ConfigFiles(dense, *(folder / f'{name}.py' for name in ('prune', 'finetune',
@@ -84,20 +88,20 @@ def write_configs(request: Request, dense: Path, deployment: Mapping[str, Any], 
     if request.method == 'geta':
         model['quant'] = None if request.bits is None else dict(
             weight_bits=request.bits, activation_bits=request.bits)
+    architecture = _architecture(pruned_as or {})
     rate = {} if request.lr_ratio is None else {'lr_ratio': request.lr_ratio}
     _write(files.prune, f'{request.method} on {request.config}.', [
         'dense.py', _relative(SHARED / f'{request.method}.py', folder)], {
-            **imports, 'model': _splice(request.method, {'architecture': '_base_.model'}, model),
+            **imports, 'model': _splice(request.method, {'architecture': architecture}, model),
             'optim_wrapper': _splice(f'{request.method}_optim', {}, rate),
             'default_hooks': _splice(f'{request.method}_hooks', {}, {}),
-            **({} if request.epochs is None else scaled_schedule(cfg, request.epochs))})
-    epochs = request.epochs if request.finetune_epochs is None else request.finetune_epochs
+            **_schedule(cfg, request.length)})
     _write(files.finetune, f'Finetunes what {request.method} has left of {request.config}.', [
         'dense.py', _relative(SHARED / f'{FINETUNE}.py', folder)], {
             **imports, 'model': _splice(FINETUNE, {}, {'compressed': str(work_dir / 'prune')}),
             'optim_wrapper': _splice(f'{FINETUNE}_optim', {}, rate),
             'default_hooks': _splice(f'{FINETUNE}_hooks', {}, {}),
-            **(scaled_schedule(cfg, epochs) if epochs else {})})
+            **_schedule(cfg, request.finetune_length)})
     _write(files.deploy, f'Deploys {request.config} for {request.backend}.',
            [_relative(SHIPPED / 'configs' / 'deploy' / '_base_' / 'onnxruntime.py', folder)],
            deployment)
@@ -121,6 +125,15 @@ def _changes(before: Any, after: Any) -> Any:
         return after
     return {key: _changes(before.get(key), value) for key, value in after.items()
             if key not in before or before[key] != value}
+
+
+def _schedule(cfg: Config, length: Length | None) -> dict[str, Any]:
+    return {} if length is None or not length.count else scaled_schedule(cfg, length)
+
+
+def _architecture(settings: Mapping[str, Any]) -> str:
+    more = ''.join(f', {key}={value!r}' for key, value in settings.items())
+    return f'dict(_base_.model{more})' if more else '_base_.model'
 
 
 class _Code(str):

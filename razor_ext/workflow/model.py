@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -63,7 +64,10 @@ def first_sample(cfg: Config) -> str:
     try:
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
             sample = DATASETS.build(loader.dataset).get_data_info(0)
-        return sample['img_path']
+        path = str(sample['img_path'] if 'img_path' in sample else sample['path'])
+        if not Path(path).is_file():
+            raise FileNotFoundError(f'{path} does not exist')
+        return path
     except (FileNotFoundError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise RequestError(
             f'the validation set ({loader.dataset.get("type")}) gives no first sample '

@@ -72,6 +72,6 @@ def lengths(request: Request, train_cfg: Mapping[str, Any]) -> tuple[float, floa
         train_cfg: of the dense config.
     """
     dense = train_cfg.get('max_epochs') or train_cfg.get('max_iters') or 1
-    prune = request.epochs or dense
-    finetune = request.finetune_epochs
-    return float(prune), float(prune if finetune is None else finetune)
+    prune, finetune = request.length, request.finetune_length
+    return (float(dense if prune is None else prune.count),
+            float(dense if finetune is None else finetune.count))

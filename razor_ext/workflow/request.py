@@ -22,6 +22,19 @@ class RequestError(ValueError):
 
 
 @dataclass(frozen=True)
+class Length:
+    """The length of a training.
+
+    Attributes:
+        count: how many.
+        unit: 'epochs' or 'iters', as the training counts.
+    """
+
+    count: int
+    unit: str = 'epochs'
+
+
+@dataclass(frozen=True)
 class Request:
     """A model to compress, and how.
 
@@ -34,6 +47,7 @@ class Request:
         divisor: channel counts are multiples of it.
         epochs: length of the prune run; None for that of the dense training.
         finetune_epochs: length of the finetune run, 0 for none; None for `epochs`.
+        iters, finetune_iters: the same for a training that is counted in iterations.
         lr_ratio: factor on the dense learning rate.
         backend: MMDeploy's name of the backend.
         gpus: processes of a training; 0 trains in this machine's one process.
@@ -50,6 +64,8 @@ class Request:
     divisor: int = 1
     epochs: int | None = None
     finetune_epochs: int | None = None
+    iters: int | None = None
+    finetune_iters: int | None = None
     lr_ratio: float | None = None
     backend: str = 'onnxruntime'
     gpus: int = 0
@@ -63,9 +79,12 @@ class Request:
         if not 0 < self.target[1] <= 1:
             raise RequestError(f'--target {self.target[0]}={self.target[1]}: the share to leave '
                                '(of a sparsity, to prune) lies above 0 and is at most 1')
-        for name in ('epochs', 'finetune_epochs', 'gpus'):
+        if {self.epochs, self.finetune_epochs} != {None} != {self.iters, self.finetune_iters}:
+            raise RequestError('--epochs and --iters: give lengths in the unit of the dense '
+                               'training alone')
+        for name in ('epochs', 'finetune_epochs', 'iters', 'finetune_iters', 'gpus'):
             value = getattr(self, name)
-            if value is not None and value < (1 if name == 'epochs' else 0):
+            if value is not None and value < (1 if name in ('epochs', 'iters') else 0):
                 raise RequestError(f'--{name.replace("_", "-")} {value} is too few')
         if self.divisor < 1:
             raise RequestError(f'--divisor {self.divisor} must be 1 or more')
@@ -77,6 +96,20 @@ class Request:
     def quantizes(self) -> bool:
         """Whether the method learns bit widths."""
         return self.method == 'geta' and self.bits is not None
+
+    @property
+    def length(self) -> Length | None:
+        """Length of the prune run; None for that of the dense training."""
+        if self.iters is not None:
+            return Length(self.iters, 'iters')
+        return None if self.epochs is None else Length(self.epochs)
+
+    @property
+    def finetune_length(self) -> Length | None:
+        """Length of the finetune run; None for that of the dense training."""
+        if self.finetune_iters is not None:
+            return Length(self.finetune_iters, 'iters')
+        return self.length if self.finetune_epochs is None else Length(self.finetune_epochs)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the request in plain values, as a JSON file gives them back."""

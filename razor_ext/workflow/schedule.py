@@ -1,4 +1,4 @@
-"""The schedule of a dense training, over another number of epochs."""
+"""The schedule of a dense training, over another length."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .request import RequestError
+from .request import Length, RequestError
 
 #: Arguments of a learning rate scheduler that are times.
 _TIMES = ('begin', 'end', 'T_max', 'step_size', 'total_iters')
@@ -17,29 +17,31 @@ _HOOK_EPOCHS: Mapping[str, tuple[str, ...]] = {
     'EMAHook': ('begin_epoch', )}
 
 
-def scaled_schedule(cfg: Config, epochs: int) -> dict[str, Any]:
-    """Return what of a config changes where its training takes another number of epochs.
+def scaled_schedule(cfg: Config, length: Length) -> dict[str, Any]:
+    """Return what of a config changes where its training takes another length.
 
     Times of learning rate schedulers and hooks keep their share of the run.
 
     Args:
         cfg: of the dense model.
-        epochs: the new number.
+        length: the new one.
 
     Returns:
         `train_cfg`, and `param_scheduler` and `custom_hooks` where the config has them.
 
     Raises:
-        RequestError: the training is not counted in epochs.
+        RequestError: the training is counted in another unit.
     """
     train = cfg.get('train_cfg') or {}
-    before = train.get('max_epochs')
+    before = train.get(f'max_{length.unit}')
     if before is None:
-        raise RequestError('--epochs: the dense training is not counted in epochs (train_cfg='
-                           f'{dict(train)}); give --cfg-options train_cfg.max_iters=... instead')
-    share = epochs / before
-    changes: dict[str, Any] = {'train_cfg': dict(
-        max_epochs=epochs, val_interval=_scaled(train.get('val_interval', 1), share))}
+        other = 'iters' if length.unit == 'epochs' else 'epochs'
+        raise RequestError(f'--{length.unit}: the dense training is not counted so (train_cfg='
+                           f'{dict(train)}); give --{other} and --finetune-{other}')
+    share = length.count / before
+    changes: dict[str, Any] = {'train_cfg': {
+        f'max_{length.unit}': length.count,
+        'val_interval': _scaled(train.get('val_interval', 1), share)}}
     if train.get('dynamic_intervals'):
         changes['train_cfg']['dynamic_intervals'] = None
     schedulers = cfg.get('param_scheduler')

@@ -11,7 +11,16 @@ from mmengine.config import Config
 from razor_ext.engine import UnreadKeyError, check_config
 from razor_ext.workflow.configs import write_configs, write_dense
 from razor_ext.workflow.model import build_dense, deploy_config
-from razor_ext.workflow.request import Request, RequestError, methods, parse_bits, parse_target
+from razor_ext.workflow.pipeline import lengths
+from razor_ext.workflow.request import (
+    SHIPPED,
+    Length,
+    Request,
+    RequestError,
+    methods,
+    parse_bits,
+    parse_target,
+)
 from razor_ext.workflow.schedule import scaled_schedule
 
 STOCK = 'mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_mobilenetv2_8xb64-210e_coco-256x192.py'
@@ -42,7 +51,7 @@ def test_targets_and_bits_are_read() -> None:
 
 @pytest.mark.parametrize(('values', 'expected'), [
     (dict(method='magic'), 'geta'), (dict(target=('macs', 1.5)), 'macs=1.5'),
-    (dict(epochs=0), '--epochs 0'), (dict(divisor=0), '--divisor 0'),
+    (dict(epochs=0), '--epochs 0'), (dict(iters=0), '--iters 0'), (dict(divisor=0), '--divisor 0'),
     (dict(checkpoint='no.pth'), "'no.pth' does not exist")])
 def test_a_request_that_cannot_be_is_refused(values: dict, expected: str, checkpoint: str) -> None:
     with pytest.raises(RequestError, match=expected):
@@ -50,17 +59,34 @@ def test_a_request_that_cannot_be_is_refused(values: dict, expected: str, checkp
 
 
 def test_a_schedule_keeps_its_shares() -> None:
-    changes = scaled_schedule(stock(RTMPOSE), 42)
+    changes = scaled_schedule(stock(RTMPOSE), Length(42))
     assert changes['train_cfg'] == dict(max_epochs=42, val_interval=1)
     warmup, cosine = changes['param_scheduler']
     assert warmup['end'] == 100  # of 1,000 iterations in 420 epochs
     assert [cosine[key] for key in ('begin', 'end', 'T_max')] == [21, 42, 21]
     assert next(hook['switch_epoch'] for hook in changes['custom_hooks']
                 if hook['type'] == 'mmdet.PipelineSwitchHook') == 39
-    brief = scaled_schedule(stock(RTMO), 40)['param_scheduler'][2]
+    brief = scaled_schedule(stock(RTMO), Length(40))['param_scheduler'][2]
     assert (brief['begin'], brief['end']) == (19, 20)  # epochs 280 to 281 of 600
-    with pytest.raises(RequestError, match='max_iters'):
-        scaled_schedule(Config(dict(train_cfg=dict(max_iters=10))), 5)
+    with pytest.raises(RequestError, match=r'--epochs: .*max_iters.*give --iters'):
+        scaled_schedule(Config(dict(train_cfg=dict(max_iters=10))), Length(5))
+
+
+def test_a_training_that_is_counted_in_iterations_keeps_its_shares(checkpoint: str, tmp_path: Path
+                                                                   ) -> None:
+    config = str(SHIPPED / 'configs/gait/gaitbase/gaitbase-small_demo-64x44.py')
+    request = Request(config, checkpoint, iters=400, finetune_iters=200)
+    assert lengths(request, {'max_iters': 800}) == (400, 200)
+    assert lengths(Request(config, checkpoint), {'max_iters': 800}) == (800, 800)
+    dense = write_dense(request, Config.fromfile(config), tmp_path)
+    files = write_configs(request, dense, {}, tmp_path, {'tensor_output': 'logits'})
+    prune, finetune = Config.fromfile(files.prune), Config.fromfile(files.finetune)
+    assert (prune.train_cfg.max_iters, finetune.train_cfg.max_iters) == (400, 200)
+    assert prune.train_cfg.type == 'IterBasedTrainLoop'
+    assert prune.param_scheduler[0].milestones == [250, 350]  # of 500 and 700 in 800
+    assert prune.model.architecture.tensor_output == 'logits'
+    with pytest.raises(RequestError, match='unit of the dense training'):
+        Request(config, checkpoint, iters=400, epochs=2)
 
 
 @pytest.mark.parametrize('method', methods())
