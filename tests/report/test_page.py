@@ -69,7 +69,8 @@ def test_the_page_answers_and_needs_nothing_else(tmp_path: Path) -> None:
     text = page.read_text(encoding='utf-8')
     assert json.loads((tmp_path / 'report.json').read_text()) == document()
     for expected in ('2.2 times', '1.50 times', '46%', '-0.0063', '0.5171', "'a b.py'", '3.1 %',
-                     '1.05 (2.7 %)', 'backbone.stage8.0.conv_(0, 512)_512', 'data:image/jpeg;base64,'):
+                     '1.05 (2.7 %)', 'backbone.stage8.0.conv_(0, 512)_512',
+                     'data:image/jpeg;base64,'):
         assert expected.replace("'", '&#39;') in text, expected
     assert text.count('<svg') == 6  # units, bits, and two of each training
     assert 'gone' not in text
