@@ -19,6 +19,9 @@ from mmengine.registry import Registry
 from torch import nn
 
 COMPRESSION_TASKS = Registry('mmrazor_tasks')
+#: What a task may have besides MMDeploy's methods: `select` (see `deploy.selection`), `set_boxes`
+#: and `draw_prediction` (see `pose.deploy.task`).
+OPTIONAL = ('select', 'set_boxes', 'draw_prediction')
 
 
 def architecture_config(model_cfg: Config) -> Config:
@@ -103,8 +106,8 @@ class ModelCompress(BaseTask):
             prepare(model)
 
     def __getattr__(self, name: str) -> Any:
-        """Have `select` (see `deploy.selection`) where the architecture's task has it."""
-        if name != 'select':
+        """Have the abilities of `OPTIONAL` that the architecture's task has."""
+        if name not in OPTIONAL:
             raise AttributeError(name)
         return getattr(self.base_task, name)
 

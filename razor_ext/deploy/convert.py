@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -23,6 +24,7 @@ from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
+from razor_ext.engine.atomic import write_json
 from razor_ext.engine.families import import_deploy_modules
 
 from .backends import find_backend
@@ -168,8 +170,12 @@ class Conversion:
         return self.backend.convert(onnx_file, folder, model=model, batch=batch,
                                     deploy_cfg=self.deploy_cfg, device=self.device)
 
-    def dump_info(self, folder: Path) -> None:
+    def dump_info(self, folder: Path, integers: bool = False) -> None:
         """Write deploy.json, pipeline.json and detail.json for MMDeploy's SDK.
+
+        Args:
+            folder: Where to write.
+            integers: Whether the file holds integers, of which MMDeploy knows nothing.
 
         Raises:
             DeployError: If the SDK does not know the task.
@@ -179,6 +185,12 @@ class Conversion:
             raise DeployError(f"MMDeploy's SDK has no {task.value}; leave out --dump-info")
         export2SDK(self.deploy_cfg, self.model_cfg, os.fspath(folder), pth=self.checkpoint,
                    device=self.device)
+        if integers:
+            path = folder / 'deploy.json'
+            content = json.loads(path.read_text(encoding='utf-8'))
+            for model in content['models']:
+                model['precision'] = 'INT8'
+            write_json(path, content)
 
 
 @contextmanager

@@ -19,6 +19,10 @@ class DeployOptions:
         dump_info: Also write the files of MMDeploy's SDK.
         draw: Also draw the prediction on the first test image.
         show: Show that drawing in a window.
+        score: Keypoints of a smaller score are not drawn.
+        boxes: x, y, width, height of each person on the images of a top-down model; by default
+            those that its test set annotates.
+        boxes_file: JSON of such boxes by image, see `pose.boxes.boxes_of_file`.
         parity_threshold: Largest error allowed in float, see :attr:`OutputParity.error`.
         integer_threshold: Largest relative L2 error of an output of a graph of integers to fake
             quantization, over the calibration inputs.
@@ -40,6 +44,9 @@ class DeployOptions:
     dump_info: bool = False
     draw: bool = True
     show: bool = False
+    score: float = 0.3
+    boxes: Sequence[Sequence[float]] = ()
+    boxes_file: str | None = None
     parity_threshold: float = 1e-4
     integer_threshold: float = 0.35
     rounds: int = 30
@@ -58,6 +65,8 @@ class DeployOptions:
                                 ('integer', self.integer_threshold)):
             if not 0 < threshold < math.inf:  # nor NaN, which no error exceeds
                 raise DeployError(f'{name} threshold must be positive and finite, got {threshold}')
+        if math.isnan(self.score):
+            raise DeployError('the score of drawn keypoints must be a number, got nan')
         if self.rounds < 0:
             raise DeployError(f'latency rounds must not be negative, got {self.rounds}')
         if not self.quant and (self.compare_static or self.pack_int4):

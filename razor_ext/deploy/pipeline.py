@@ -67,10 +67,10 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
         if not options.onnx_only:
             result = convert(source, result, folder, options.parity_threshold)
         if options.dump_info:
-            conversion.dump_info(folder)
+            conversion.dump_info(folder, integers=result.quantized is not None)
         if (options.draw and not options.onnx_only and conversion.backend.draws
                 and getattr(source.task, 'drawable', True)):
-            draw(source, result.backend_files, folder, options.show)
+            draw(source, result.backend_files, folder, options)
         report = collect_figures(source, result, options)
         if not options.force:
             require_faster(report['latency'])

@@ -96,6 +96,7 @@ def check_inputs(image: str, images: Sequence[str], options: DeployOptions,
         DeployError: Naming the value.
     """
     check_files(image=image, quantization_file=options.quant, parent=options.parent,
+                boxes_file=options.boxes_file,
                 calibration_config=options.calibration_config,
                 **{f'test_image_{i}': path for i, path in enumerate(images)},
                 **{f'calibration_image_{i}': path
@@ -126,6 +127,10 @@ def build_source(conversion: Conversion, images: Sequence[str], options: DeployO
         DeployError: If the backend's own file could not be compared.
     """
     task = conversion.build_task()
+    if options.boxes or options.boxes_file:
+        if not hasattr(task, 'set_boxes'):
+            raise DeployError('--box and --boxes are of people, and this is no model of poses')
+        task.set_boxes(options.boxes, options.boxes_file)
     if hasattr(task, 'select') and conversion.backend.has_own_file and not options.onnx_only:
         raise DeployError(
             f'a file of {conversion.backend.title} that ends in non-maximum suppression is not '
@@ -238,18 +243,30 @@ def convert(source: Source, result: Result, folder: Path, threshold: float) -> R
     return replace(result, backend_files=files, backend_parity=parity)
 
 
-def draw(source: Source, backend_files: Sequence[str], folder: Path, show: bool) -> None:
-    """Draw the predictions of the exported and of the torch model, as MMDeploy's tool does."""
+def draw(source: Source, backend_files: Sequence[str], folder: Path, options: DeployOptions
+         ) -> None:
+    """Draw the predictions of the exported and of the torch model.
+
+    Args:
+        source: The model.
+        backend_files: What the backend loads.
+        folder: Where to write.
+        options: What is drawn of poses, and whether it is shown.
+    """
     task, image = source.task, source.images[0]
     exported = task.build_backend_model(
         backend_files, data_preprocessor_updater=task.update_data_preprocessor)
     for name, model in ((source.conversion.backend.name, exported),
                         ('pytorch', as_deployed(source.reference))):
+        path = folder / f'output_{name}.jpg'
+        if hasattr(task, 'draw_prediction'):
+            task.draw_prediction(model, image, path, name, options.score, options.show)
+            continue
         batch, _ = task.create_input(image)
         with torch.no_grad():
             result = model.test_step(batch)[0]
         task.visualize(image=image, model=model, result=result, window_name=name,
-                       output_file=os.fspath(folder / f'output_{name}.jpg'), show_result=show)
+                       output_file=os.fspath(path), show_result=options.show)
 
 
 _STAGING = '.deploy-'

@@ -1,0 +1,1 @@
+"""Deployment of pose estimators by MMDeploy."""
