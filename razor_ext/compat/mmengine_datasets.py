@@ -33,8 +33,9 @@ def name_empty_datasets() -> bool:
         if not self.data_list:
             raise EmptyDatasetError(
                 f'the {type(self).__name__} of {self.ann_file!r} has no sample left: look at its '
-                f'annotations, at the classes asked for (metainfo: {self._metainfo.get("classes")})'
-                f' and at filter_cfg={self.filter_cfg}')
+                'annotations (those of poses need `keypoints` and `bbox`), at the classes asked '
+                f'for (metainfo: {self._metainfo.get("classes")}) and at filter_cfg='
+                f'{self.filter_cfg}')
         return upstream(self)
 
     kind._serialize_data = _serialize_data

@@ -59,7 +59,10 @@ TOP_DOWN = 'mmpose.models.pose_estimators.topdown.TopdownPoseEstimator'
 FAMILY = Family(
     name='pose',
     requires=('mmengine', 'mmpose'),
-    modules=('razor_ext.pose.datasets', 'razor_ext.pose.quantized', 'razor_ext.pose.fixers'),
+    modules=('razor_ext.pose.datasets', 'razor_ext.pose.quantized', 'razor_ext.pose.fixers',
+             'razor_ext.pose.hooks'),
+    hooks=('razor_ext.KeypointCountHook', ),
+    deploy_modules=('razor_ext.pose.deploy.task', ),
     demo_inputs={TOP_DOWN: codec_shape, BOTTOM_UP: bottom_up_shape},
     deployments={TOP_DOWN: deployment},
     samples={'PoseDetection': random_image})
