@@ -10,10 +10,14 @@ import argparse
 import sys
 from pathlib import Path
 
+import razor_ext  # noqa: F401  first: it repairs what is imported below
+
+# isort: split
 from mmengine.config import Config, DictAction
 
-import razor_ext  # noqa: F401  repairs of upstream come before its import
 from razor_ext.engine import UnreadKeyError
+from razor_ext.engine.console import quiet
+from razor_ext.engine.families import find_pruned_as
 from razor_ext.engine.tool_config import find_config
 from razor_ext.workflow.conclusion import conclude
 from razor_ext.workflow.configs import write_configs, write_dense
@@ -44,6 +48,11 @@ def parse_args() -> argparse.Namespace:
                         'those of the dense training)')
     parser.add_argument('--finetune-epochs', type=int,
                         help='epochs of the finetune run, 0 for none (default: --epochs)')
+    parser.add_argument('--iters', type=int,
+                        help='iterations of the compressing run, where the dense training is '
+                        'counted in iterations (default: those of the dense training)')
+    parser.add_argument('--finetune-iters', type=int,
+                        help='iterations of the finetune run, 0 for none (default: --iters)')
     parser.add_argument('--lr-ratio', type=float,
                         help="factor on the dense learning rate (default: the method's)")
     parser.add_argument('--backend', default='onnxruntime',
@@ -70,7 +79,8 @@ def read_request(args: argparse.Namespace) -> Request:
     return Request(
         config=args.config, checkpoint=args.checkpoint, method=args.method,
         target=parse_target(args.target), bits=parse_bits(args.bits), divisor=args.divisor,
-        epochs=args.epochs, finetune_epochs=args.finetune_epochs, lr_ratio=args.lr_ratio,
+        epochs=args.epochs, finetune_epochs=args.finetune_epochs, iters=args.iters,
+        finetune_iters=args.finetune_iters, lr_ratio=args.lr_ratio,
         backend=args.backend, gpus=args.gpus, image=args.image, options=args.cfg_options,
         data={key: getattr(args, key) for key in DATA_KEYS if getattr(args, key) is not None})
 
@@ -83,6 +93,7 @@ def name(config: str) -> str:
 def main() -> None:
     """Carry out a request."""
     args = parse_args()
+    quiet()
     try:
         request = read_request(args)
         stock = Config.fromfile(find_config(args.config))
@@ -90,9 +101,10 @@ def main() -> None:
         record = Record(work_dir, request.as_dict())
         dense = write_dense(request, stock, work_dir)
         cfg = Config.fromfile(dense)
-        deployment = deploy_config(build_dense(cfg), request)
+        model = build_dense(cfg)
+        deployment = deploy_config(model, request)
         image = request.image or first_sample(cfg)
-        files = write_configs(request, dense, deployment, work_dir)
+        files = write_configs(request, dense, deployment, work_dir, find_pruned_as(model))
         epochs = lengths(request, cfg.train_cfg)
         if args.dry_run:
             print(describe(files.prune, epochs[1] / epochs[0]))

@@ -6,13 +6,16 @@ import logging
 import sys
 from pathlib import Path
 
+import razor_ext  # noqa: F401  first: it repairs what is imported below
+
+# isort: split
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
-import razor_ext  # noqa: F401  (repairs upstream before it is imported)
 from razor_ext.deploy.checks import check_files
 from razor_ext.deploy.errors import AuditError, DeployError, ParityError
 from razor_ext.engine import UnreadKeyError, check_config
+from razor_ext.engine.console import quiet
 from razor_ext.engine.lock import FolderInUseError
 from razor_ext.graph import GraphError
 from razor_ext.quantization import QuantFileError
@@ -34,6 +37,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', default='cpu', help='device of the torch model')
     parser.add_argument('--dump-info', action='store_true',
                         help="also write deploy.json and pipeline.json for MMDeploy's SDK")
+    parser.add_argument('--box', nargs=4, type=float, action='append', default=[],
+                        metavar=('X', 'Y', 'W', 'H'),
+                        help="a person's box on the images of a top-down pose model, in pixels; "
+                        'may be repeated (default: those that the test set of the config '
+                        'annotates, else the whole image)')
+    parser.add_argument('--boxes', metavar='JSON',
+                        help="boxes by image: annotations in COCO's format, or a detector's list "
+                        'of bbox, score, and file_name or image_id')
+    parser.add_argument('--score', type=float, default=0.3,
+                        help='smallest score of a keypoint that is drawn (default: 0.3)')
     parser.add_argument('--show', action='store_true', help='show the predictions in a window')
     parser.add_argument('--log-level', default='INFO', choices=list(logging._nameToLevel))
     parser.add_argument('--parity-threshold', type=float, default=1e-4, metavar='ERROR',
@@ -107,6 +120,7 @@ def load_model(paths: list[str], options: dict) -> tuple[Config, str, str | None
 def main() -> None:
     """Run the deployment; an input that does not fit ends it with one line."""
     args = parse_args()
+    quiet()
     MMLogger.get_instance('deploy', log_level=args.log_level)
     try:
         check_files(deploy_config=args.deploy_cfg)
@@ -115,7 +129,8 @@ def main() -> None:
         from razor_ext.deploy.pipeline import DeployOptions, deploy
         options = DeployOptions(
             test_images=args.test_img, work_dir=args.work_dir, device=args.device,
-            dump_info=args.dump_info, show=args.show, parity_threshold=args.parity_threshold,
+            dump_info=args.dump_info, show=args.show, score=args.score,
+            boxes=args.box, boxes_file=args.boxes, parity_threshold=args.parity_threshold,
             integer_threshold=args.integer_threshold, rounds=args.rounds,
             quant=args.quant or quant, pack_int4=args.pack_int4,
             calibration_images=args.calib_img, calibration_config=args.calib_dataset_cfg,

@@ -4,11 +4,14 @@ from __future__ import annotations
 import argparse
 import sys
 
+import razor_ext  # noqa: F401  first: it repairs what is imported below
+
+# isort: split
 from mmengine.config import Config, DictAction
 from prettytable import PrettyTable
 
-import razor_ext  # noqa: F401  repairs of upstream come before its import
 from razor_ext.engine import check_config
+from razor_ext.engine.console import quiet
 from razor_ext.engine.families import set_demo_input
 
 
@@ -47,6 +50,7 @@ def main() -> None:
     from razor_ext.structure.rebuild import UnprunedError
 
     args = parse_args()
+    quiet()
     try:
         cfg = Config.fromfile(args.config)
         check_config(cfg, options=args.cfg_options)

@@ -10,12 +10,15 @@ import json
 import sys
 from typing import Any
 
+import razor_ext  # noqa: F401  first: it repairs what is imported below
+
+# isort: split
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from torch import nn
 
-import razor_ext  # noqa: F401  repairs of upstream come before its import
 from razor_ext.engine import load_tool_config, write_json
+from razor_ext.engine.console import quiet
 from razor_ext.engine.families import find_config_input
 from razor_ext.graph import GraphError, analyze
 from razor_ext.structure.rebuild import build_demo_input
@@ -91,6 +94,7 @@ def main() -> None:
     from mmrazor.registry import MODELS
 
     args = parse_args()
+    quiet()
     cfg = load_tool_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     model = MODELS.build(cfg.model)

@@ -3,13 +3,16 @@ from __future__ import annotations
 
 import argparse
 
+import razor_ext  # noqa: F401  first: it repairs what is imported below
+
+# isort: split
 from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 from prettytable import PrettyTable
 
-import razor_ext  # noqa: F401  repairs of upstream come before its import
 from razor_ext.deploy.counts import count_torch
 from razor_ext.engine import load_tool_config
+from razor_ext.engine.console import quiet
 from razor_ext.engine.families import find_config_input
 from razor_ext.structure import build_demo_input
 
@@ -51,6 +54,7 @@ def main() -> None:
     from mmrazor.registry import MODELS
 
     args = parse_args()
+    quiet()
     cfg = load_tool_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     model = revert_sync_batchnorm(MODELS.build(cfg.model)).eval()

@@ -2,15 +2,21 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
+import razor_ext  # noqa: F401  first: it repairs what is imported below
+
+# isort: split
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-import razor_ext  # noqa: F401  repairs of upstream come before its import
 from razor_ext.engine import check_config, write_json
+from razor_ext.engine.console import quiet
+from razor_ext.engine.errors import RunError
 from razor_ext.engine.launch import add_common_arguments, build_runner, leave_group, load_config
+from razor_ext.engine.rank_errors import told_once
 from razor_ext.structure import load_compressed
 
 
@@ -77,9 +83,15 @@ def load(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def main() -> None:
-    """Run the evaluation that the command line asks for."""
-    args = parse_args()
+def run(args: argparse.Namespace) -> None:
+    """Run the evaluation.
+
+    Args:
+        args: parsed command line.
+
+    Raises:
+        ValueError: the predictions cannot be dumped into such a file.
+    """
     cfg = load(args)
     if args.dump is not None:
         if Path(args.dump).suffix not in ('.pkl', '.pickle'):
@@ -92,6 +104,17 @@ def main() -> None:
         runner.register_hook(MetricsFileHook(args.out))
     runner.test()
     leave_group()
+
+
+def main() -> None:
+    """Run the evaluation that the command line asks for."""
+    args = parse_args()
+    quiet()
+    try:
+        with told_once():
+            run(args)
+    except RunError as error:
+        sys.exit(f'test: {error}')
 
 
 if __name__ == '__main__':

@@ -4,12 +4,15 @@ from __future__ import annotations
 import argparse
 import sys
 
+import razor_ext  # noqa: F401  first: it repairs what is imported below
+
+# isort: split
 from mmengine.config import Config, DictAction
 
-import razor_ext  # noqa: F401  (repairs upstream before it is imported)
 from razor_ext.deploy.checks import check_files
 from razor_ext.deploy.errors import DeployError
 from razor_ext.engine import write_json
+from razor_ext.engine.console import quiet
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,6 +32,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the evaluation; an input that does not fit ends it with one line."""
     args = parse_args()
+    quiet()
     try:
         check_files(deploy_config=args.deploy_cfg, model_config=args.model_cfg, file=args.file)
         deploy_cfg = Config.fromfile(args.deploy_cfg)

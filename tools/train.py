@@ -4,12 +4,23 @@ from __future__ import annotations
 import argparse
 import sys
 
+import razor_ext  # noqa: F401  first: it repairs what is imported below
+
+# isort: split
 from mmengine.config import Config
 
-import razor_ext  # noqa: F401  repairs of upstream come before its import
-from razor_ext.engine.launch import add_common_arguments, build_runner, load_config
+from razor_ext.engine.console import quiet
+from razor_ext.engine.errors import RunError
+from razor_ext.engine.launch import (
+    add_common_arguments,
+    build_runner,
+    check_precision,
+    load_config,
+)
 from razor_ext.engine.lock import FolderInUseError
+from razor_ext.engine.rank_errors import told_once
 from razor_ext.engine.running import train
+from razor_ext.engine.scalars import add_tensorboard
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,6 +33,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--amp', action='store_true', help='train with automatic mixed precision')
     parser.add_argument('--no-validate', action='store_true',
                         help='do not evaluate checkpoints during training')
+    parser.add_argument('--tensorboard', action='store_true',
+                        help='write the scalars of the log for TensorBoard too')
     parser.add_argument('--auto-scale-lr', action='store_true',
                         help='scale the learning rate by actual over original batch size')
     return parser.parse_args()
@@ -46,6 +59,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
                              'set its mixed precision in the config')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if args.tensorboard:
+        add_tensorboard(cfg)
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
@@ -62,12 +77,15 @@ def main() -> None:
     SIGTERM and SIGINT save a checkpoint, and end it with status 75.
     """
     args = parse_args()
-    cfg = load_config(args)
-    merge_args(cfg, args)
+    quiet()
     try:
-        train(build_runner(cfg))
-    except FolderInUseError as error:
-        sys.exit(str(error))
+        with told_once(FolderInUseError):
+            cfg = load_config(args)
+            merge_args(cfg, args)
+            check_precision(cfg)
+            train(build_runner(cfg))
+    except (FolderInUseError, RunError) as error:
+        sys.exit(f'train: {error}')
 
 
 if __name__ == '__main__':

@@ -8,10 +8,12 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from mmengine.config import Config, DictAction
+from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from .config_check import check_config
+from .errors import RunError
 from .families import families, set_demo_input
 
 
@@ -88,6 +90,22 @@ def build_runner(cfg: Config) -> Runner:
         for name in family.hooks:
             runner.register_hook(dict(type=name))
     return runner
+
+
+def check_precision(cfg: Config) -> None:
+    """Refuse a training in mixed precision where there is no accelerator.
+
+    Args:
+        cfg: config of a training.
+
+    Raises:
+        RunError: its `optim_wrapper` is mixed-precision, and there is none.
+    """
+    kind = str((cfg.get('optim_wrapper') or {}).get('type', ''))
+    if kind.rpartition('.')[2] == 'AmpOptimWrapper' and get_device() == 'cpu':
+        raise RunError(f'optim_wrapper.type={kind!r} trains in mixed precision, which needs a GPU, '
+                       'and none is found here: leave out --amp, or give the config an '
+                       'optim_wrapper of type OptimWrapper')
 
 
 def leave_group() -> None:
