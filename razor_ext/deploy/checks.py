@@ -16,6 +16,9 @@ from razor_ext.structure.rebuild import load_state
 
 from .errors import DeployError
 
+#: Name of a quantizer's parameter, see `razor_ext.quantization.quantizer`.
+_STEP_SIZE = 'log_d'
+
 
 def check_files(**paths: str | os.PathLike | None) -> None:
     """Refuse paths that are no files.
@@ -29,6 +32,22 @@ def check_files(**paths: str | os.PathLike | None) -> None:
     for role, path in paths.items():
         if path is not None and not Path(path).is_file():
             raise DeployError(f'{role.replace("_", " ")} {os.fspath(path)!r} does not exist')
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not there.
+
+    Raises:
+        DeployError: Naming it.
+    """
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise DeployError(f"--device {device!r} is no device of torch: give cpu, or cuda:0") \
+            from error
+    if kind == 'cuda' and not torch.cuda.is_available():
+        raise DeployError(f'--device {device!r}: torch finds no GPU here; give --device cpu, on '
+                          'which the export is the same')
 
 
 def check_input_size(deploy_cfg: Config, model_cfg: Config) -> None:
@@ -88,18 +107,20 @@ def read_weights(checkpoint: str | os.PathLike) -> dict[str, torch.Tensor]:
     return {key.removeprefix('module.'): value for key, value in weights.items()}
 
 
-def load_strictly(model: nn.Module, checkpoint: str | os.PathLike) -> None:
+def load_strictly(model: nn.Module, checkpoint: str | os.PathLike, grids: bool = False) -> None:
     """Load a checkpoint that must fill the whole model.
 
     MMEngine only logs what does not fit, and the random rest would be exported. Weights the model
-    has no place for (quantizers, a teacher) are logged.
+    has no place for (a teacher) are logged.
 
     Args:
         model: Model, already sliced to its structure.
         checkpoint: File or URL.
+        grids: The grids of a quantized model are known by other means (quant.json).
 
     Raises:
-        DeployError: If a parameter or buffer is missing or has another shape.
+        DeployError: If a parameter or buffer is missing or has another shape, or the checkpoint
+            holds grids that are not asked for.
     """
     weights = read_weights(checkpoint)
     state = model.state_dict()
@@ -116,6 +137,12 @@ def load_strictly(model: nn.Module, checkpoint: str | os.PathLike) -> None:
             f'checkpoint {os.fspath(checkpoint)!r} does not fit the structure of the config: '
             f'{_some(wrong)}; give the fix_subnet.json written by the run that made the checkpoint')
     extra = [key for key in weights if key not in state]
+    steps = next((key for key in extra if key.rpartition('.')[2] == _STEP_SIZE), None)
+    if steps is not None and not grids:
+        raise DeployError(
+            f'checkpoint {os.fspath(checkpoint)!r} is of a quantized model (it has {steps!r}), and '
+            'its weights without their grids are another model: give the compressed folder of '
+            'the run in the place of config and checkpoint, or its quant.json by --quant')
     if extra:
         print_log(f'not in the model and left out: {_some(extra)}', logger='current')
     load_state(model, weights)

@@ -76,8 +76,11 @@ class Conversion:
         with DefaultScope.overwrite_default_scope(self.model_cfg.get('default_scope')):
             return MODELS.build(config)
 
-    def build_reference(self) -> BaseModel:
+    def build_reference(self, grids: bool = False) -> BaseModel:
         """Build the torch model with all its weights, before any padding to a divisor.
+
+        Args:
+            grids: See `load_strictly`.
 
         Returns:
             The model in eval mode.
@@ -86,7 +89,7 @@ class Conversion:
             DeployError: If the checkpoint does not fill it.
         """
         model = self.build_model()
-        load_strictly(model, self.checkpoint)
+        load_strictly(model, self.checkpoint, grids)
         return revert_sync_batchnorm(model).to(self.device).eval()
 
     def create_inputs(self, task: BaseTask, model: nn.Module,

@@ -21,7 +21,7 @@ from razor_ext.atomic import explain_full_disk
 from razor_ext.engine.lock import folder_lock
 from razor_ext.quantization import load_quant
 
-from .checks import check_files
+from .checks import check_device, check_files
 from .convert import Conversion
 from .errors import DeployError
 from .evaluate import as_deployed
@@ -95,6 +95,7 @@ def check_inputs(image: str, images: Sequence[str], options: DeployOptions,
     Raises:
         DeployError: Naming the value.
     """
+    check_device(options.device)
     check_files(image=image, quantization_file=options.quant, parent=options.parent,
                 boxes_file=options.boxes_file,
                 calibration_config=options.calibration_config,
@@ -136,7 +137,7 @@ def build_source(conversion: Conversion, images: Sequence[str], options: DeployO
             f'a file of {conversion.backend.title} that ends in non-maximum suppression is not '
             'compared with torch here, so none is written: deploy for onnxruntime, or write the '
             'checked ONNX file alone by --onnx-only')
-    reference = conversion.build_reference()
+    reference = conversion.build_reference(grids=bool(options.quant))
     if hasattr(task, 'prepare_reference'):
         task.prepare_reference(reference)
     inputs = conversion.create_inputs(task, reference, images)

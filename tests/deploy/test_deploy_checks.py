@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from razor_ext.deploy.checks import DeployError, load_strictly, read_weights
+from razor_ext.deploy.checks import DeployError, check_device, load_strictly, read_weights
 
 
 @pytest.fixture
@@ -68,3 +68,27 @@ def test_missing_and_damaged_checkpoint(model, tmp_path):
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(DeployError, match='cannot be read'):
         read_weights(path)
+
+
+def test_weights_of_a_quantized_model_are_nothing_without_their_grids(model, tmp_path):
+    """They were deployed as floats, with status 0."""
+    path = write(tmp_path / 'a.pth', {'state_dict': {
+        **model.state_dict(), '0.weight_quantizer.log_d': torch.zeros(1),
+        '0.weight_quantizer.log_q_m': torch.zeros(1)}})
+    with pytest.raises(DeployError, match=r"quantized model .*0\.weight_quantizer\.log_d.*--quant"):
+        load_strictly(model, path)
+    load_strictly(model, path, grids=True)
+
+
+def test_the_key_of_a_step_size_is_that_of_the_quantizers():
+    from razor_ext.deploy.checks import _STEP_SIZE
+    from razor_ext.quantization.quantizer import Quantizer
+    assert _STEP_SIZE in dict(Quantizer('layer.weight', 'signed', (4, 8)).named_parameters())
+
+
+def test_a_device_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    check_device('cpu')
+    for device, words in (('cuda:0', 'no GPU here; give --device cpu'), ('gpu', 'no device of')):
+        with pytest.raises(DeployError, match=words):
+            check_device(device)
