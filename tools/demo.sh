@@ -1,72 +1,75 @@
 #!/usr/bin/env bash
-# The whole pipeline on embedded data: train, prune, finetune, test, deploy, and one table.
+# One command on embedded data: a dense model, and what GETA and GroupFisher make of it.
 #
-#   bash tools/demo.sh         RTMPose on synthetic people, pruned by GroupFisher
+#   bash tools/demo.sh         RTMPose on synthetic people
 #   bash tools/demo.sh gait    GaitBase on walking silhouettes
 #
-# Results stay in work_dirs/. The variables of tools/setup_env.sh apply.
+# GETA prunes and quantizes to integers, GroupFisher prunes in floats; the two run side by side, a
+# core each. Given again, the command goes on where it was ended. Results stay in
+# work_dirs/demo_PART. The variables of tools/setup_env.sh apply.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+PART="${1:-pose}"
+case "$PART" in
+    pose)
+        CONFIG=configs/pose/rtmpose-demo-wide_synthetic-128x96.py
+        GETA=(--epochs 5 --finetune-epochs 3 --divisor 16)
+        GROUP_FISHER=(--epochs 2 --finetune-epochs 3 --divisor 16) ;;
+    gait)
+        CONFIG=configs/gait/gaitbase/gaitbase-wide_demo-64x44.py
+        GETA=(--iters 400 --finetune-iters 200 --divisor 16 --lr-ratio 0.2)
+        GROUP_FISHER=(--iters 200 --finetune-iters 200 --divisor 16 --lr-ratio 0.1) ;;
+    *) echo "demo: unknown part '$PART', use pose or gait" >&2; exit 2 ;;
+esac
 source tools/setup_env.sh
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 # One thread trains and one prepares the data: on two cores more threads wait for each other.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-STARTED=$SECONDS
+WORK="work_dirs/demo_$PART"
+mkdir -p "$WORK"
 
-case "${1:-pose}" in
-    pose) ;;
-    gait) exec bash tools/gait/demo.sh ;;
-    *) echo "demo: unknown part '$1', use pose or gait" >&2; exit 2 ;;
-esac
+say() { printf '\n[demo %4ds] %s\n' "$SECONDS" "$1"; }
 
-MODEL=rtmpose-demo_synthetic-128x96
-PRUNING=configs/pruning/rtmpose
-DENSE=work_dirs/$MODEL
-PRUNED=work_dirs/group_fisher_finetune_$MODEL
-LOGS=work_dirs/demo_logs
-mkdir -p "$LOGS"
-
-step() {
-    # step TITLE LOG COMMAND...: the log's progress lines are shown, all of it is kept.
-    local title="$1" log="$LOGS/$2.log" began=$SECONDS
-    shift 2
-    printf '\n[demo %4ds] %s\n' $((SECONDS - STARTED)) "$title"
-    if ! "$@" 2>&1 | tee "$log" | grep --line-buffered -E \
-        'Epoch\((train|val|test)\)|sparsity [0-9]|rendering|the sliced model|results are in'; then
-        if [ "${PIPESTATUS[0]}" -ne 0 ]; then
-            tail -n 25 "$log" >&2
-            echo "[demo] \"$title\" failed; the whole log is $log" >&2
-            exit 1
-        fi
+shown() {
+    # shown LOG COMMAND...: the lines of progress are shown, all of them are kept.
+    local log="$1"
+    shift
+    if "$@" 2>&1 | tee "$log" | grep --line-buffered -E \
+        '(Epoch|Iter)\((train|val)\)|[Rr]endering|scenes,|walkers'; then return; fi
+    if [ "${PIPESTATUS[0]}" -ne 0 ]; then
+        tail -n 25 "$log" >&2
+        echo "[demo] this has failed; the whole log is $log" >&2
+        exit 1
     fi
-    printf '[demo] %s: %d s\n' "$title" $((SECONDS - began))
 }
 
-step 'train a small RTMPose' train \
-    "$RAZOR_PYTHON" tools/train.py "configs/pose/$MODEL.py"
-step 'test it' test_dense \
-    "$RAZOR_PYTHON" tools/test.py "configs/pose/$MODEL.py" "$(cat "$DENSE/last_checkpoint")" \
-    --out "$DENSE/metrics.json"
-step 'prune it to half its MACs' prune \
-    "$RAZOR_PYTHON" tools/train.py "$PRUNING/group_fisher_prune_$MODEL.py" \
-    --cfg-options "model.checkpoint=$(cat "$DENSE/last_checkpoint")"
-step 'finetune' finetune \
-    "$RAZOR_PYTHON" tools/train.py "$PRUNING/group_fisher_finetune_$MODEL.py"
-step 'test the pruned model' test_pruned \
-    "$RAZOR_PYTHON" tools/test.py "$PRUNING/group_fisher_finetune_$MODEL.py" \
-    "$(cat "$PRUNED/last_checkpoint")" --out "$PRUNED/metrics.json"
+compress() {
+    # compress METHOD OPTION...: every line begins with the method; a core for itself.
+    local method="$1"
+    shift
+    "$RAZOR_PYTHON" tools/compress.py "$CONFIG" "$(cat "$WORK/dense/last_checkpoint")" \
+        --method "$method" --target macs=0.5 --work-dir "$WORK/$method" "$@" 2>&1 \
+        | sed -u "s/^/$method: /"
+}
 
-images=(data/people/val-*/images/*.jpg)
-IMAGE=${images[0]}
-DEPLOY_CFG=configs/deploy/pose_simcc_onnxruntime_static-128x96.py
-step 'deploy the dense model' deploy_dense \
-    "$RAZOR_PYTHON" tools/deploy.py "$DEPLOY_CFG" "configs/pose/$MODEL.py" \
-    "$(cat "$DENSE/last_checkpoint")" "$IMAGE" --work-dir "$DENSE/deploy"
-step 'deploy the pruned model' deploy_pruned \
-    "$RAZOR_PYTHON" tools/deploy.py "$DEPLOY_CFG" "$PRUNED/compressed" "$IMAGE" \
-    --work-dir "$PRUNED/deploy"
+say 'train the dense model'
+if [ ! -f "$WORK/dense/done" ]; then
+    shown "$WORK/dense.log" "$RAZOR_PYTHON" tools/train.py "$CONFIG" --work-dir "$WORK/dense" --resume
+    touch "$WORK/dense/done"
+fi
 
-printf '\n[demo %4ds] before and after\n' $((SECONDS - STARTED))
+say 'compress it to half of the MACs, by GETA to integers of 4 to 8 bits, by GroupFisher in floats'
+compress geta --bits 4-8 "${GETA[@]}" & first=$!
+compress group_fisher "${GROUP_FISHER[@]}" & second=$!
+status=0
+wait "$first" || status=$?
+wait "$second" || status=$?
+[ "$status" -eq 0 ] || { echo '[demo] a compression has failed: its lines above say why' >&2; exit 1; }
+
+say 'before and after'
 "$RAZOR_PYTHON" tools/analysis/compare.py \
-    --stage dense "$DENSE/deploy" "$DENSE/metrics.json" \
-    --stage pruned "$PRUNED/deploy" "$PRUNED/metrics.json" 2>/dev/null
+    --stage dense "$WORK/geta/dense/deploy" "$WORK/geta/dense/metrics.json" \
+    --stage 'GETA, integers' "$WORK/geta/deploy" "$WORK/geta/metrics.json" \
+    --stage 'GroupFisher, floats' "$WORK/group_fisher/deploy" "$WORK/group_fisher/metrics.json"
+echo "the report is $WORK/geta/report.html (and $WORK/group_fisher/report.html)"
