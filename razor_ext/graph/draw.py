@@ -43,7 +43,9 @@ def draw(graph: GraphData, path: str | Path) -> None:
                     [unit.name for unit in graph.units], fontsize=6)
     axes.set_xticks([i + 0.5 for i in range(len(owners))], owners, fontsize=4, rotation=90)
     axes.invert_yaxis()
-    axes.set_title(f'{len(graph.units)} units; blue produces the channels, orange consumes them, '
-                   f'violet both; {graph.reachable_share:.1%} of parameters reachable', fontsize=7)
+    # Over the whole figure: the axes of a small model are narrower than the text.
+    figure.suptitle(f'{len(graph.units)} units; {graph.reachable_share:.1%} of parameters '
+                    'reachable\nblue produces the channels, orange consumes them, violet both',
+                    fontsize=7)
     with matplotlib.rc_context({'svg.fonttype': 'none'}):
         figure.savefig(path, dpi=150)

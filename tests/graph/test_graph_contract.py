@@ -408,6 +408,25 @@ def test_summary_and_drawing(tmp_path):
         graph.draw(tmp_path / 'graph.txt')
 
 
+def test_the_title_of_a_drawing_is_not_cropped(tmp_path, monkeypatch):
+    """A graph of few units is narrower than the text above it."""
+    from matplotlib.figure import Figure
+    drawn = {}
+
+    def measure(figure, path, **options):
+        figure.canvas.draw()
+        drawn['title'] = figure._suptitle.get_window_extent()
+        drawn['figure'] = figure.bbox
+
+    monkeypatch.setattr(Figure, 'savefig', measure)
+    analyze(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1)),
+            torch.randn(1, 3, 8, 8)).draw(tmp_path / 'graph.png')
+    assert drawn['title'].x0 >= 0
+    assert drawn['title'].x1 <= drawn['figure'].x1
+    assert drawn['title'].y1 <= drawn['figure'].y1
+
+
+
 # ---- ids
 def test_block_and_element_unions_agree():
     """Whole axes, exploded axes and their parts reach the same classes as a plain union-find."""
