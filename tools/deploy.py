@@ -12,7 +12,7 @@ import razor_ext  # noqa: F401  first: it repairs what is imported below
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
-from razor_ext.deploy.checks import check_files
+from razor_ext.deploy.checks import check_files, check_model_config
 from razor_ext.deploy.errors import AuditError, DeployError, ParityError
 from razor_ext.engine import UnreadKeyError, check_config
 from razor_ext.engine.console import quiet
@@ -109,6 +109,7 @@ def load_model(paths: list[str], options: dict) -> tuple[Config, str, str | None
     elif len(paths) == 2:
         check_files(model_config=paths[0])
         config, checkpoint, quant = Config.fromfile(paths[0]), paths[1], None
+        check_model_config(config)
     else:
         raise DeployError(f'{len(paths)} paths name the model; give DEPLOY_CFG FOLDER IMG, or '
                           'DEPLOY_CFG MODEL_CFG CHECKPOINT IMG')

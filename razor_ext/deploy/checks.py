@@ -50,6 +50,30 @@ def check_device(device: str) -> None:
                           'which the export is the same')
 
 
+def check_model_config(cfg: Config) -> None:
+    """Refuse the config of a prune or finetune run, whose folder is what is deployed.
+
+    Args:
+        cfg: Config of the model.
+
+    Raises:
+        DeployError: Naming the command to give.
+    """
+    from mmrazor.registry import MODELS
+
+    from razor_ext.pruning import PruningAlgorithm
+    model = cfg.get('model') or {}
+    kind = model.get('type')
+    cls = MODELS.get(kind) if isinstance(kind, str) else kind
+    prunes = isinstance(cls, type) and issubclass(cls, PruningAlgorithm)
+    if prunes or ('compressed' in model and 'architecture' not in model):
+        raise DeployError(
+            f'{cfg.filename} is the config of a {"prune" if prunes else "finetune"} run; give the '
+            'folder that the run has left in the place of config and checkpoint: tools/deploy.py '
+            f'DEPLOY_CFG {cfg.get("work_dir") or Path("work_dirs", Path(cfg.filename).stem)}'
+            '/compressed IMG (tools/extract_compressed.py makes one of any of its checkpoints)')
+
+
 def check_input_size(deploy_cfg: Config, model_cfg: Config) -> None:
     """Refuse a deploy config made for another input size than the model's codec.
 

@@ -70,7 +70,7 @@ def deploy(deploy_cfg: Config, model_cfg: Config, checkpoint: str, image: str,
             conversion.dump_info(folder, integers=result.quantized is not None)
         if (options.draw and not options.onnx_only and conversion.backend.draws
                 and getattr(source.task, 'drawable', True)):
-            draw(source, result.backend_files, folder, options)
+            draw(source, result, folder, options)
         report = collect_figures(source, result, options)
         if not options.force:
             require_faster(report['latency'])

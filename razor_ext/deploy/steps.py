@@ -244,29 +244,29 @@ def convert(source: Source, result: Result, folder: Path, threshold: float) -> R
     return replace(result, backend_files=files, backend_parity=parity)
 
 
-def draw(source: Source, backend_files: Sequence[str], folder: Path, options: DeployOptions
-         ) -> None:
-    """Draw the predictions of the exported and of the torch model.
+def draw(source: Source, result: Result, folder: Path, options: DeployOptions) -> None:
+    """Draw the predictions of the exported and of the torch model, the quantized one of integers.
 
     Args:
         source: The model.
-        backend_files: What the backend loads.
+        result: Its files.
         folder: Where to write.
         options: What is drawn of poses, and whether it is shown.
     """
     task, image = source.task, source.images[0]
     exported = task.build_backend_model(
-        backend_files, data_preprocessor_updater=task.update_data_preprocessor)
+        result.backend_files, data_preprocessor_updater=task.update_data_preprocessor)
+    reference = result.quantized.reference if result.quantized else source.reference
     for name, model in ((source.conversion.backend.name, exported),
-                        ('pytorch', as_deployed(source.reference))):
+                        ('pytorch', as_deployed(reference))):
         path = folder / f'output_{name}.jpg'
         if hasattr(task, 'draw_prediction'):
             task.draw_prediction(model, image, path, name, options.score, options.show)
             continue
         batch, _ = task.create_input(image)
         with torch.no_grad():
-            result = model.test_step(batch)[0]
-        task.visualize(image=image, model=model, result=result, window_name=name,
+            predicted = model.test_step(batch)[0]
+        task.visualize(image=image, model=model, result=predicted, window_name=name,
                        output_file=os.fspath(path), show_result=options.show)
 
 

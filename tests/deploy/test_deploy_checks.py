@@ -3,9 +3,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from mmengine.config import Config
 from torch import nn
 
-from razor_ext.deploy.checks import DeployError, check_device, load_strictly, read_weights
+from razor_ext.deploy.checks import (
+    DeployError,
+    check_device,
+    check_model_config,
+    load_strictly,
+    read_weights,
+)
 
 
 @pytest.fixture
@@ -92,3 +99,23 @@ def test_a_device_that_is_not_there(monkeypatch):
     for device, words in (('cuda:0', 'no GPU here; give --device cpu'), ('gpu', 'no device of')):
         with pytest.raises(DeployError, match=words):
             check_device(device)
+
+
+@pytest.mark.parametrize(('model', 'words'), [
+    (dict(type='mmrazor.GETA', architecture=dict(type='Net')), 'prune run'),
+    (dict(type='mmrazor.GroupFisher', architecture=dict(type='Net')), 'prune run'),
+    (dict(type='mmrazor.CompressedModel', compressed='work_dirs/prune'), 'finetune run')])
+def test_configs_of_runs_are_told_what_to_deploy(model, words, tmp_path):
+    """They ended in a KeyError, and in a false failure of parity."""
+    path = tmp_path / 'geta_x.py'
+    path.write_text(f'model = {model!r}')
+    with pytest.raises(DeployError, match=rf'{words}.* DEPLOY_CFG work_dirs/geta_x/compressed IMG'):
+        check_model_config(Config.fromfile(path))
+
+
+@pytest.mark.parametrize('model', [
+    dict(type='TopdownPoseEstimator'),
+    dict(type='mmrazor.CompressedModel', architecture=dict(type='Net'), fix_subnet={})])
+def test_configs_of_models_pass(model, tmp_path):
+    (tmp_path / 'model.py').write_text(f'model = {model!r}')
+    check_model_config(Config.fromfile(tmp_path / 'model.py'))

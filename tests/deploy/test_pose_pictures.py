@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from razor_ext.deploy.convert import Conversion
 from razor_ext.deploy.errors import DeployError
 from razor_ext.deploy.evaluate import as_deployed
 from razor_ext.deploy.options import DeployOptions
-from razor_ext.deploy.steps import build_source
+from razor_ext.deploy.steps import build_source, draw
 from razor_ext.pose.deploy.drawing import draw_people
 
 from .deploy_scene import pruned_config
@@ -69,6 +70,30 @@ def test_boxes_are_for_poses(conversion, scene, monkeypatch):
     with pytest.raises(DeployError, match='no model of poses'):
         build_source(conversion, [str(scene / '0.png')], DeployOptions(boxes=[(1, 2, 3, 4)]))
     assert isinstance(conversion.build_task(), ModelCompress)
+
+
+@pytest.mark.parametrize('quantized', [False, True])
+def test_the_torch_picture_of_integers_is_that_of_fake_quantization(quantized, tmp_path):
+    """The weights of a quantized model without their grids are another model."""
+    drawn = {}
+
+    def draw_prediction(model, image, path, title, score, show):
+        drawn[title] = model.name
+
+    def named(name):
+        model = torch.nn.Identity()
+        model.name = name
+        return model
+
+    task = SimpleNamespace(
+        build_backend_model=lambda files, **_: named(files[0]), draw_prediction=draw_prediction,
+        update_data_preprocessor=None)
+    source = SimpleNamespace(task=task, images=['a.jpg'], reference=named('floats'),
+                             conversion=SimpleNamespace(backend=SimpleNamespace(name='file')))
+    result = SimpleNamespace(backend_files=['end2end.onnx'], quantized=SimpleNamespace(
+        reference=named('grids')) if quantized else None)
+    draw(source, result, tmp_path, DeployOptions())
+    assert drawn == {'file': 'end2end.onnx', 'pytorch': 'grids' if quantized else 'floats'}
 
 
 def test_what_scores_less_is_not_drawn_and_the_caption_says_so():
