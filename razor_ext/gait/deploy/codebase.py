@@ -100,8 +100,12 @@ class GaitRecognition(BaseTask):
         if model_files is None:
             raise DeployError('a gait model is deployed from the files of a backend: give them as '
                               'model_files')
+        config = self.model_cfg
+        # As the recogniser itself has it by default: a converted config names none.
+        preprocessor = (config.model.get('data_preprocessor') or config.get('data_preprocessor')
+                        or dict(type='GaitDataPreprocessor'))
         return GaitBackendModel(model_files, self.deploy_cfg, self.device,
-                                self.model_cfg.model.data_preprocessor).eval().to(self.device)
+                                preprocessor).eval().to(self.device)
 
     def prepare_reference(self, model: GaitRecognizer) -> None:
         """Make ``mode='tensor'`` give what is deployed: the embedding."""
