@@ -13,13 +13,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PART="${1:-pose}"
 case "$PART" in
     pose)
+        METRICS=coco/AP
         CONFIG=configs/pose/rtmpose-demo-wide_synthetic-128x96.py
         GETA=(--epochs 5 --finetune-epochs 3 --divisor 16)
         GROUP_FISHER=(--epochs 2 --finetune-epochs 3 --divisor 16) ;;
     gait)
+        METRICS='gait/NM gait/BG gait/CL'
         CONFIG=configs/gait/gaitbase/gaitbase-wide_demo-64x44.py
-        GETA=(--iters 400 --finetune-iters 200 --divisor 16 --lr-ratio 0.2)
-        GROUP_FISHER=(--iters 200 --finetune-iters 200 --divisor 16 --lr-ratio 0.1) ;;
+        GETA=(--iters 250 --finetune-iters 150 --divisor 16 --lr-ratio 0.2)
+        GROUP_FISHER=(--iters 150 --finetune-iters 150 --divisor 16 --lr-ratio 0.1) ;;
     *) echo "demo: unknown part '$PART', use pose or gait" >&2; exit 2 ;;
 esac
 source tools/setup_env.sh
@@ -27,6 +29,9 @@ export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 # One thread trains and one prepares the data: on two cores more threads wait for each other.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 WORK="work_dirs/demo_$PART"
+NAME=$(basename "$CONFIG" .py)
+GETA_DIR="$WORK/geta_$NAME"
+GROUP_FISHER_DIR="$WORK/group_fisher_$NAME"
 mkdir -p "$WORK"
 
 say() { printf '\n[demo %4ds] %s\n' "$SECONDS" "$1"; }
@@ -49,7 +54,7 @@ compress() {
     local method="$1"
     shift
     "$RAZOR_PYTHON" tools/compress.py "$CONFIG" "$(cat "$WORK/dense/last_checkpoint")" \
-        --method "$method" --target macs=0.5 --work-dir "$WORK/$method" "$@" 2>&1 \
+        --method "$method" --target macs=0.5 --work-dir "$WORK/${method}_$NAME" "$@" 2>&1 \
         | sed -u "s/^/$method: /"
 }
 
@@ -69,7 +74,9 @@ wait "$second" || status=$?
 
 say 'before and after'
 "$RAZOR_PYTHON" tools/analysis/compare.py \
-    --stage dense "$WORK/geta/dense/deploy" "$WORK/geta/dense/metrics.json" \
-    --stage 'GETA, integers' "$WORK/geta/deploy" "$WORK/geta/metrics.json" \
-    --stage 'GroupFisher, floats' "$WORK/group_fisher/deploy" "$WORK/group_fisher/metrics.json"
-echo "the report is $WORK/geta/report.html (and $WORK/group_fisher/report.html)"
+    --stage dense "$GETA_DIR/dense/deploy" "$GETA_DIR/dense/metrics.json" \
+    --stage 'GETA, integers' "$GETA_DIR/deploy" "$GETA_DIR/metrics.json" \
+    --stage 'GroupFisher, floats' "$GROUP_FISHER_DIR/deploy" "$GROUP_FISHER_DIR/metrics.json" \
+    --metric $METRICS
+echo 'The compressed models were trained longer than the dense one: their own runs come on top.'
+echo "the report is $GETA_DIR/report.html (and $GROUP_FISHER_DIR/report.html)"
