@@ -12,12 +12,12 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from razor_ext.engine import check_config, write_json
+from razor_ext.engine import UnreadKeyError, check_config, write_json
 from razor_ext.engine.console import quiet
 from razor_ext.engine.errors import RunError
 from razor_ext.engine.launch import add_common_arguments, build_runner, leave_group, load_config
 from razor_ext.engine.rank_errors import told_once
-from razor_ext.structure import load_compressed
+from razor_ext.structure import StructureError, load_compressed
 
 
 def parse_args() -> argparse.Namespace:
@@ -113,7 +113,7 @@ def main() -> None:
     try:
         with told_once():
             run(args)
-    except RunError as error:
+    except (RunError, StructureError, UnreadKeyError) as error:
         sys.exit(f'test: {error}')
 
 

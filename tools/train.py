@@ -9,6 +9,7 @@ import razor_ext  # noqa: F401  first: it repairs what is imported below
 # isort: split
 from mmengine.config import Config
 
+from razor_ext.engine import UnreadKeyError
 from razor_ext.engine.console import quiet
 from razor_ext.engine.errors import RunError
 from razor_ext.engine.launch import (
@@ -21,6 +22,7 @@ from razor_ext.engine.lock import FolderInUseError
 from razor_ext.engine.rank_errors import told_once
 from razor_ext.engine.running import train
 from razor_ext.engine.scalars import add_tensorboard
+from razor_ext.structure import StructureError
 
 
 def parse_args() -> argparse.Namespace:
@@ -84,7 +86,7 @@ def main() -> None:
             merge_args(cfg, args)
             check_precision(cfg)
             train(build_runner(cfg))
-    except (FolderInUseError, RunError) as error:
+    except (FolderInUseError, RunError, StructureError, UnreadKeyError) as error:
         sys.exit(f'train: {error}')
 
 
