@@ -52,6 +52,7 @@ def check_keypoints(model: nn.Module, dataset: Any, loader: str) -> None:
     predicted = _predicted(model)
     if predicted is None:
         return
+    described = annotated = None
     for part in _parts(dataset):
         described = part.metainfo.get('num_keypoints')
         keypoints = part.get_data_info(0).get('keypoints') if len(part) else None

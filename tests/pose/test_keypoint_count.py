@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mmengine.registry import MODELS, DefaultScope
 from mmpose.datasets import CocoDataset, CombinedDataset
-from tiny_pose import tiny_rtmpose
+from tiny_pose import DotPeople, tiny_rtmpose
 from torch import nn
 
 from razor_ext.compat.mmengine_datasets import EmptyDatasetError
@@ -68,6 +68,7 @@ def test_what_fits_passes(model: nn.Module, tmp_path: Path) -> None:
     own = CocoDataset(ann_file=str(annotations(tmp_path / 'own', 5)), metainfo=points(5))
     check_keypoints(model, own, 'train_dataloader')
     check_keypoints(nn.Linear(1, 1), own, 'train_dataloader')
+    check_keypoints(model, DotPeople(), 'train_dataloader')  # says nothing of its keypoints
     with DefaultScope.overwrite_default_scope('mmpose'):
         check_joined(model, tmp_path)
 
