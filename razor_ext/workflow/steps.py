@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from razor_ext.engine import write_json
+from razor_ext.engine.console import VERBOSE
 
 from .progress import Estimate, clock, position, seconds_left
 from .request import SHIPPED, RequestError
@@ -120,7 +122,7 @@ def _run(step: Step, log: Path, estimate: Estimate, began: float,
     told = began
     with log.open('a', encoding='utf-8') as file, subprocess.Popen(
             list(step.command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            errors='replace') as process:
+            errors='replace', env={**os.environ, VERBOSE: '1'}) as process:
         assert process.stdout is not None  # a pipe was asked for
         try:
             for line in process.stdout:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from razor_ext.engine.console import VERBOSE
 from razor_ext.workflow.progress import Estimate, position, seconds_left
 from razor_ext.workflow.request import RequestError
 from razor_ext.workflow.steps import Record, Step, StepError, run_steps
@@ -53,3 +54,12 @@ def test_the_rest_is_estimated_from_steps_of_the_same_kind() -> None:
                          'finetune': ('train', 5), 'test': ('test', 1)}, {'test_dense': 7.})
     assert estimate.rest('prune', 60., 40.) == 40 + 50 + 7
     assert estimate.rest('prune', 60., None) is None
+
+
+def test_the_log_of_a_step_is_whole(tmp_path: Path) -> None:
+    """What a tool keeps out of a console is in the log."""
+    told: list[str] = []
+    command = [sys.executable, '-c', f'import os; print(os.environ[{VERBOSE!r}])']
+    run_steps([Step('one', 'a step', command, 'test')], Record(tmp_path, {}), tmp_path / 'logs',
+              told.append)
+    assert (tmp_path / 'logs' / 'one.log').read_text() == '1\n'
