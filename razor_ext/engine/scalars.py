@@ -1,11 +1,14 @@
 """Where a run's scalars go."""
 from __future__ import annotations
 
-from importlib.util import find_spec
+import importlib
 
 from mmengine.config import Config
 
 from .errors import RunError
+
+#: Later ones need a protobuf that MMDeploy does not work with.
+PACKAGE = 'tensorboard<2.17'
 
 
 def add_tensorboard(cfg: Config) -> None:
@@ -15,11 +18,13 @@ def add_tensorboard(cfg: Config) -> None:
         cfg: config of the run; its visualizer gets a backend.
 
     Raises:
-        RunError: no package that writes such files is installed.
+        RunError: the package that writes such files cannot be used.
     """
-    if find_spec('tensorboard') is None and find_spec('tensorboardX') is None:
-        raise RunError('--tensorboard needs a package that is not installed: '
-                       'pip install tensorboard')
+    try:
+        importlib.import_module('torch.utils.tensorboard')
+    except ImportError as error:
+        raise RunError(f'--tensorboard: the package that writes for it cannot be used ({error}); '
+                       f"pip install '{PACKAGE}'") from error
     if cfg.get('visualizer') is None:
         cfg.visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
     backends = list(cfg.visualizer.get('vis_backends') or ())

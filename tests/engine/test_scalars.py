@@ -1,6 +1,9 @@
 """Scalars for TensorBoard by one switch, and a precision that the machine has."""
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 import pytest
 from mmengine.config import Config
 
@@ -9,7 +12,7 @@ from razor_ext.engine.errors import RunError
 
 
 def test_a_backend_is_added_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scalars, 'find_spec', lambda name: name == 'tensorboardX' or None)
+    monkeypatch.setitem(sys.modules, 'torch.utils.tensorboard', ModuleType('tensorboard'))
     cfg = Config(dict(visualizer=dict(type='PoseLocalVisualizer',
                                       vis_backends=[dict(type='LocalVisBackend')])))
     for _ in range(2):
@@ -22,8 +25,9 @@ def test_a_backend_is_added_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scalars, 'find_spec', lambda name: None)
-    with pytest.raises(RunError, match='pip install tensorboard'):
+    # A later tensorboard raises so too, over the protobuf that is installed.
+    monkeypatch.setitem(sys.modules, 'torch.utils.tensorboard', None)
+    with pytest.raises(RunError, match=r"pip install 'tensorboard<2\.17'"):
         scalars.add_tensorboard(Config())
 
 
