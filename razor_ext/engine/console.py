@@ -35,7 +35,9 @@ _NOISE = re.compile(
     'Failed to search registry with scope|"FileClient" will be deprecated'
     '|"HardDiskBackend" is the alias|DeprecationWarning: get_onnx_config'
     '|Can not optimize model, please build torchscipt|The prefix is not set in metric class'
-    '|init_weights of .* has been called more than once')
+    '|init_weights of .* has been called more than once'
+    '|Failed to get codebase, got|Import mmdeploy.codebase.razor_ext.deploy failed'
+    '|`save_param_scheduler` is True but')
 
 
 def quiet() -> None:

@@ -65,6 +65,7 @@ def test_warnings_that_a_user_can_act_on_are_shown(kept: Kept) -> None:
     path = f'{UPSTREAM}/mmengine/x.py'
     for text in ('Failed to search registry with scope "mmpose" in the "Codebases" registry tree.',
                  '"FileClient" will be deprecated in future.',
+                 'Import mmdeploy.codebase.razor_ext.deploy failedPlease check',
                  'The model and loaded state dict do not match exactly'):
         say(text, 'mmengine.x', path, level=logging.WARNING)
     assert kept.lines == ['The model and loaded state dict do not match exactly']
