@@ -12,6 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from razor_ext.pruning.channel_index import padded_table
+
 from .stages import BitRange
 
 
@@ -87,15 +89,21 @@ class BitBank:
         sizes = torch.tensor(self.sizes)
         self._signed = torch.tensor([h.signed for h in handles]).repeat_interleave(sizes).to(
             self.device)
-        self._d, self._q_m = [h.log_d for h in handles], [h.log_q_m for h in handles]
-        self._t = [h.log_t for h in handles if h.log_t is not None]
-        self.learns_t = bool(self._t)
+        #: Scale parameters: log d and log q_m of each quantizer, log t of those that learn it.
+        self.step_sizes, self.clip_ranges = [h.log_d for h in handles], [h.log_q_m for h in handles]
+        self.exponents = [h.log_t for h in handles if h.log_t is not None]
+        self.learns_t = bool(self.exponents)
         #: Slices of each quantizer in the concatenation.
         self.slices = [slice(int(stop - n), int(stop)) for stop, n in zip(sizes.cumsum(0), sizes)]
-        widths = [q.numel() for q in self._q_m]
+        widths = [q.numel() for q in self.clip_ranges]
         self._q_index = None if widths == self.sizes else self._spread(widths)
         # Quantizers without an exponent point at the 0 appended to the exponents' logarithms.
         self._t_index = self._spread([0 if h.log_t is None else h.log_t.numel() for h in handles])
+        #: Step sizes of each range and exponent, see :func:`gather_sums`; None: one range each.
+        self.range_table = None if self._q_index is None else padded_table(
+            self._q_index.cpu(), sum(widths)).to(self.device)
+        self.exponent_table = padded_table(
+            self._t_index.cpu(), sum(t.numel() for t in self.exponents)).to(self.device)
 
     def _spread(self, widths: Sequence[int]) -> Tensor:
         parts, start, end = [], 0, sum(widths)
@@ -116,20 +124,20 @@ class BitBank:
 
     def parameters(self) -> list[Tensor]:
         """Every scale parameter: d, then q_m, then t of all quantizers."""
-        return self._d + self._q_m + self._t
+        return self.step_sizes + self.clip_ranges + self.exponents
 
     def log_d(self) -> Tensor:
         """Concatenated log d [N]."""
-        return _flat(self._d)
+        return _flat(self.step_sizes)
 
     def log_q_m(self) -> Tensor:
         """Concatenated log q_m [N]."""
-        flat = _flat(self._q_m)
+        flat = _flat(self.clip_ranges)
         return flat if self._q_index is None else flat[self._q_index]
 
     def t(self) -> Tensor:
         """Concatenated exponents [N]."""
-        flat = _flat([*self._t, torch.zeros(1, device=self.device)])
+        flat = _flat([*self.exponents, torch.zeros(1, device=self.device)])
         return flat[self._t_index].exp()
 
     def log_range(self) -> Tensor:
@@ -177,6 +185,11 @@ class BitBank:
         """
         low, high = limits
         span = self.log_range()
-        bound = torch.clamp(self.log_d() if log_d is None else log_d, span - high, span - low)
-        torch._foreach_copy_(self._d, [part.view_as(d) for d, part in
-                                       zip(self._d, bound.split(self.sizes))])
+        self.set_log_d_(
+            torch.clamp(self.log_d() if log_d is None else log_d, span - high, span - low))
+
+    @torch.no_grad()
+    def set_log_d_(self, log_d: Tensor) -> None:
+        """Write concatenated log d [N] back."""
+        torch._foreach_copy_(self.step_sizes, [part.view_as(d) for d, part in zip(
+            self.step_sizes, log_d.split(self.sizes))])

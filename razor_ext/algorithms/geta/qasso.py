@@ -11,6 +11,7 @@ from razor_ext.pruning.channel_index import ChannelIndex
 from razor_ext.quantization import split_scales
 
 from .active_rows import ActiveRows, Scales
+from .binding import Bound, bind_, follow_
 from .forgetting import ForgetRule
 from .projection import BitBank, BitHandle
 from .sparse_optimizer import ACTIVE, GroupSparseOptimizer
@@ -23,7 +24,8 @@ class QASSO(GroupSparseOptimizer):
     Warm-up trains plainly; projection lowers the bit ceiling stair by stair; in the joint stage
     active groups are forgotten at rates that keep descent, and the step sizes of their layers
     follow; in the cool-down the widths are integers and fixed. After *every* step the bits of every
-    quantizer are inside the range of that step, reached by moving step sizes alone.
+    quantizer are inside the range of that step, reached by moving step sizes alone. A step size
+    that is pressed against its bound follows its clipping range, which learns through both.
 
     Quantizer scales form a param group of their own, without weight decay, with ``lr_quant`` as its
     learning rate: schedulers treat it as any other group.
@@ -57,6 +59,7 @@ class QASSO(GroupSparseOptimizer):
         self._rows: ActiveRows | None = None
         self._kept: tuple[tuple[Tensor, Tensor], Scales | None] | None = None
         self._frozen: Tensor | None = None
+        self._bound: Bound | None = None
         super().__init__(split_scales(params, scales, lr_quant), groups=groups, plan=plan,
                          **options)
 
@@ -100,6 +103,7 @@ class QASSO(GroupSparseOptimizer):
     def _before_base(self, before: Sequence[Tensor] | None) -> None:
         if self.bank is not None:
             self._update_limits(self.bank, self._steps)
+            self._bound = bind_(self.bank, self._limits)
         if self.index is None or self._planned().stage(self._steps) != JOINT:
             return
         if before is None:
@@ -124,6 +128,9 @@ class QASSO(GroupSparseOptimizer):
                           self._planned().projection_periods)
 
     def _after_base(self, finite: Tensor) -> None:
+        if self.bank is not None and self._bound is not None:
+            follow_(self.bank, self._bound)
+            self._bound = None
         if self._kept is not None and self._rows is not None:
             plan, (before, scales) = self._planned(), self._kept
             left = plan.period - plan.offset(self._steps)
