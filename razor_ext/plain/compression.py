@@ -49,6 +49,7 @@ class Compression:
         self._samples = SampleCount()
         self._samples.watch(self.model)
         self._wrapper = OptimWrapper(optimizer)
+        algorithm.check_trains()
         self.plan = algorithm.start(self._wrapper, total_steps)
         algorithm.before_step(0, total_steps, 1.)
         optimizer.register_step_post_hook(self._after_step)

@@ -24,6 +24,7 @@ from razor_ext.structure.rebuild import (
 from .chooser import Divisor
 from .distillation import DistilledAlgorithm
 from .export import Compressed, compress, finished_copy
+from .frozen_layers import frozen_weights
 from .morphing import build_morphing, morphed
 from .mutator import GraphMutator
 from .target_config import build_target, check_target_config
@@ -123,11 +124,34 @@ class PruningAlgorithm(DistilledAlgorithm):
         """Return the most bits of the quantized sides of each layer; a missing layer is float."""
         return {}
 
+    def fewest_bits(self) -> dict[str, dict[str, float]]:
+        """Return the fewest bits of the quantized sides of each layer."""
+        return {}
+
+    def expected_bits(self) -> dict[str, dict[str, float]]:
+        """Return the bits of the quantized sides of each layer that the run now leads to."""
+        return {}
+
     def build_target(self) -> Target | None:
         """Make the target; None where nothing is to be pruned."""
         return build_target(self, self.target_cfg, self.target_defaults)
 
     # ---- a run, as PruningHook drives it
+
+    def check_trains(self) -> None:
+        """Refuse to prune layers that were frozen after they were analysed.
+
+        Raises:
+            ValueError: names them.
+        """
+        frozen = {name for name in frozen_weights(self.architecture)
+                  for unit in self.mutator.mutable_units
+                  if any(member.name == name for member in unit.members)}
+        if self.target_cfg is not None and frozen:
+            raise ValueError(
+                f'{", ".join(sorted(frozen))} would be pruned, but were frozen after the model was '
+                'analysed, so that no gradient says what their channels are worth: freeze them '
+                'before the algorithm is built, or name them in `keep`')
 
     def start(self, optim_wrapper: OptimWrapper, max_iters: int) -> str:
         """Prepare for a run.

@@ -77,7 +77,12 @@ class PruningHook(Hook):
         print_log(algorithm.start(runner.optim_wrapper, runner.max_iters), logger='current')
 
     def before_train(self, runner: Runner) -> None:
-        """Watch optimizer and statistics from here on; a checkpoint is loaded by now."""
+        """Watch optimizer and statistics from here on; a checkpoint is loaded by now.
+
+        Raises:
+            ValueError: a layer that would be pruned is frozen.
+        """
+        algorithm_of(runner).check_trains()
         self._watch = StepWatch(runner.optim_wrapper, runner.iter)
         StatisticsGuard(algorithm_of(runner).architecture)
 

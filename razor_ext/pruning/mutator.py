@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 from mmrazor.registry import MODELS
 from torch import nn
 
-from razor_ext.graph import ChannelGraph, ChannelUnit, analyze
+from razor_ext.graph import ChannelGraph, ChannelUnit, NothingToPruneError, analyze
 from razor_ext.graph.norms import mask_norms, shares
 from razor_ext.structure.demo_input import build_demo_input
 from razor_ext.structure.divisor import check_divisor
@@ -17,6 +18,7 @@ from razor_ext.structure.templates import choice_template, config_template
 
 from .channel_index import ChannelIndex
 from .chooser import Chooser, Divisor
+from .frozen_layers import frozen_weights
 
 
 @MODELS.register_module(name=['GraphMutator', 'GETAMutator'])
@@ -52,7 +54,7 @@ class GraphMutator:
         return self
 
     def prepare_from_supernet(self, supernet: nn.Module) -> None:
-        """Find the units of a float model.
+        """Find the units of a float model; frozen layers stay whole.
 
         Args:
             supernet: the dense model.
@@ -61,7 +63,17 @@ class GraphMutator:
             NothingToPruneError: no unit is prunable.
             ValueError: `keep` or `divisor` names what the model does not have.
         """
-        self._graph = analyze(supernet, self.demo_data(supernet), keep=self.keep)
+        supernet.train(supernet.training)  # backbones freeze their first stages by it
+        frozen = frozen_weights(supernet)
+        if frozen:
+            print_log(f'left whole, since requires_grad is False: {", ".join(frozen)}',
+                      logger='current')
+        try:
+            self._graph = analyze(supernet, self.demo_data(supernet), keep=[*self.keep, *frozen])
+        except NothingToPruneError as error:
+            raise (NothingToPruneError(f'{len(frozen)} layers are frozen (requires_grad is False), '
+                                       f'first: {frozen[0]}; {error}') if frozen else error
+                   ) from error
         self.chooser()
 
     def demo_data(self, model: nn.Module) -> Any:
