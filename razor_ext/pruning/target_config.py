@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from torch import nn
 
+from .bops import BopsCost, BopsTarget
 from .costs import StructureCosts
 from .latency import latency_cost
 from .mutator import GraphMutator
@@ -21,6 +22,12 @@ class Costed(Protocol):
 
     def most_bits(self) -> dict[str, dict[str, float]]:
         """Return the most bits of the quantized sides of each layer."""
+
+    def fewest_bits(self) -> dict[str, dict[str, float]]:
+        """Return the fewest bits of the quantized sides of each layer."""
+
+    def expected_bits(self) -> dict[str, dict[str, float]]:
+        """Return the bits of the quantized sides of each layer that the run now leads to."""
 
 
 #: Arguments of CostTarget that a config may give.
@@ -53,10 +60,10 @@ def _params(algorithm: Costed, ratio: float, options: dict[str, Any]) -> Target:
 
 
 def _bops(algorithm: Costed, ratio: float, options: dict[str, Any]) -> Target:
-    costs = StructureCosts(algorithm.architecture, algorithm.mutator)
-    bits = algorithm.most_bits()
-    return CostTarget(ratio, lambda structure: costs.summary(structure, bits)['bops'],
-                      reference=algorithm.mutator.graph.total_macs * 1024., **options)
+    cost = BopsCost(StructureCosts(algorithm.architecture, algorithm.mutator),
+                    algorithm.expected_bits)
+    return BopsTarget(ratio, cost, algorithm.mutator.graph.total_macs * 1024.,
+                      algorithm.fewest_bits(), **options)
 
 
 def _latency(algorithm: Costed, ratio: float, options: dict[str, Any]) -> Target:

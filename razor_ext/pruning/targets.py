@@ -121,7 +121,7 @@ class CostTarget:
         self.dense = self.cost(dict(zip(chooser.names, chooser.sizes)))
         reference = self.dense if self.reference is None else self.reference
         self.limit = self.ratio * reference
-        least = self.cost(chooser.smallest)
+        least = self.least(chooser)
         if not math.isfinite(self.dense) or self.dense <= 0:
             raise ValueError(f'the dense cost is {self.dense}: nothing to reduce')
         if least > self.limit:
@@ -129,6 +129,10 @@ class CostTarget:
                 f'target ratio {self.ratio} is beyond reach: with every unit at its floor '
                 f'{least / reference:.4f} of the dense cost ({least:g} of {reference:g}) is left; '
                 'raise the ratio, or lower divisor, min_channels or min_ratio')
+
+    def least(self, chooser: Chooser) -> float:
+        """Return the least figure that can be reached."""
+        return self.cost(chooser.smallest)
 
     def choose(self, chooser: Chooser, scores: np.ndarray, pruned: np.ndarray, period: int,
                periods: int) -> np.ndarray:
@@ -139,7 +143,13 @@ class CostTarget:
     def choose_at(self, chooser: Chooser, scores: np.ndarray, pruned: np.ndarray,
                   progress: float) -> np.ndarray:
         """Choose the channels at a share ``progress`` in [0, 1] of the way to the target."""
-        now = self.limit if progress == 1 else self.dense - (self.dense - self.limit) * progress
+        return self.choose_down_to(
+            chooser, scores, pruned,
+            self.limit if progress == 1 else self.dense - (self.dense - self.limit) * progress)
+
+    def choose_down_to(self, chooser: Chooser, scores: np.ndarray, pruned: np.ndarray,
+                       now: float) -> np.ndarray:
+        """Choose the channels that bring the cost down to ``now``."""
         if self.uniform:
             return chooser.choose_structure(scores, pruned,
                                             uniform_structure(chooser, self.cost, now))

@@ -79,6 +79,10 @@ class QuantizerHandle:
     def signed(self) -> bool:
         return self.quantizer.signed
 
+    @property
+    def scaled_elements(self) -> int:
+        return self.quantizer.elements if self.quantizer.lsq_grad_scale else 0
+
 
 def quantize_model(model: nn.Module, config: QuantConfig,
                    products: Mapping[str, int] | None = None) -> list[QuantizedLayerInfo]:

@@ -93,6 +93,11 @@ class QuantLayer(_Module):
         found = {name: self._quantizer(name) for name in self.operands}
         return {name: quantizer for name, quantizer in found.items() if quantizer is not None}
 
+    def quantizers(self) -> dict[str, Quantizer]:
+        """Return the quantizers by side, 'weight' or an operand."""
+        weight = self.weight_quantizer_or_none
+        return {**({} if weight is None else {'weight': weight}), **self.operand_quantizers()}
+
     @classmethod
     def product_operands(cls) -> tuple[str, ...]:
         """Return the operands that are multiplied by one another, left and right in turn.

@@ -51,6 +51,8 @@ class Quantizer(nn.Module):
         self.bit_limits = bit_limits
         self.per_sample = per_sample
         self.lsq_grad_scale = lsq_grad_scale
+        #: Values that shared a step in the last tensor (of one sample where `per_sample`).
+        self.elements = 1
         #: False passes tensors through.
         self.enabled = True
         #: Set during calibration: sees each tensor, which then passes through.
@@ -223,8 +225,8 @@ class Quantizer(nn.Module):
             q_m, zero_ratio = q_m + 0 * zero_ratio, None
         scale = None
         if self.lsq_grad_scale and torch.is_grad_enabled():
-            shared = (x[0] if self.per_sample else x).numel() // self.log_d.numel()
-            scale = QF.lsq_grad_scale(shared, q_m if t is None else q_m ** t, d)
+            self.elements = (x[0] if self.per_sample else x).numel() // self.log_d.numel()
+            scale = QF.lsq_grad_scale(self.elements, q_m if t is None else q_m ** t, d)
         return QF.fake_quantize(x, d, q_m, t, self._scheme, zero_ratio, scale)
 
     def sync_code(self) -> None:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
 from razor_ext.pruning import ChannelIndex, PruningAlgorithm, TargetMissedError
+from razor_ext.pruning.bops import BopsTarget
 from razor_ext.pruning.costs import StructureCosts, mean_bits, present_bits
 from razor_ext.quantization import (
     QuantConfig,
@@ -20,6 +21,8 @@ from razor_ext.quantization import (
     quantizer_handles,
 )
 
+from .bit_budget import allocate
+from .bit_tables import WHOLE, bit_products, bits_in_range, by_layer
 from .projection import BitBank
 from .qasso import QASSO
 from .sparse_optimizer import GroupSparseOptimizer
@@ -27,8 +30,6 @@ from .stages import BitRange, StagePlan, Stages
 
 #: Bits that the ceiling of every quantizer starts from.
 START_BITS = 16
-#: A width this near to a whole number is one: step sizes are held as float32 logarithms.
-_WHOLE = 1e-3
 
 
 @MODELS.register_module()
@@ -42,8 +43,9 @@ class GETA(PruningAlgorithm):
         architecture: the dense model, or its config.
         quant: arguments of `QuantConfig`, whose bits are the range of the finished model; further
             `start_bits`, where all bit widths start from. None leaves everything float.
-        target: see `PruningAlgorithm`; costs are counted at the most bits of the range, so that
-            fewer bits only undercut them. None prunes nothing.
+        target: see `PruningAlgorithm`. BOPs are counted at the bits of the moment, and what the
+            channels leave of them is given to bit widths where it spares most loss. Latency is
+            counted at the most bits of the range. None prunes nothing.
         stages: arguments of `Stages`, fractions of the run or optimizer steps.
         kwargs: see `PruningAlgorithm`.
 
@@ -126,11 +128,31 @@ class GETA(PruningAlgorithm):
 
     def most_bits(self) -> dict[str, dict[str, float]]:
         """Bit widths of all layers at the upper end of their ranges."""
-        table: dict[str, dict[str, float]] = {}
-        for name, limits in self.bit_ranges().items():
-            layer, _, quantizer = name.rpartition('.')
-            table.setdefault(layer, {})[quantizer.removesuffix('_quantizer')] = limits.max_bits
-        return table
+        return by_layer(self.architecture, {name: limits.max_bits for name, limits
+                                            in self.bit_ranges().items()})
+
+    def fewest_bits(self) -> dict[str, dict[str, float]]:
+        """Bit widths of all layers at the lower end of their ranges."""
+        return by_layer(self.architecture, {name: limits.min_bits for name, limits
+                                            in self.bit_ranges().items()})
+
+    def expected_bits(self) -> dict[str, dict[str, float]]:
+        """Bit widths of all layers now, inside their final ranges."""
+        return by_layer(self.architecture, bits_in_range(self.architecture, self.bit_ranges()))
+
+    def bit_chooser(self) -> Callable[[list[float]], list[int]] | None:
+        """Return what chooses the final bits; None where they are the present ones, rounded."""
+        target = self.build_target()
+        if not isinstance(target, BopsTarget):
+            return None
+        target.prepare(self.mutator.chooser())
+
+        def choose(losses: list[float]) -> list[int]:
+            costs = self._structure_costs().layers(self.structure())
+            return allocate([(r.min_bits, r.max_bits) for r in self.bit_ranges().values()],
+                            bit_products(self.architecture, costs), losses, target.limit)
+
+        return choose
 
     # ---- a run: the optimizer chooses and forgets, see QASSO
 
@@ -193,16 +215,20 @@ class GETA(PruningAlgorithm):
 
     def progress(self, optim_wrapper: OptimWrapper) -> dict[str, float]:
         """Return sparsity, mean bits and costs; see the base class."""
-        if self._costs is None:
-            self._costs = StructureCosts(self.architecture, self.mutator)
+        costs = self._structure_costs()
         structure, bits = self.structure(), present_bits(self.architecture)
-        summary = self._costs.summary(structure, bits)
+        summary = costs.summary(structure, bits)
         scalars = {'sparsity': self.sparsity(structure),
-                   **mean_bits(self._costs.layers(structure), bits),
+                   **mean_bits(costs.layers(structure), bits),
                    **{name: summary[name] for name in ('macs', 'bops', 'relative_bops', 'params')}}
         if isinstance(optim_wrapper.optimizer, GroupSparseOptimizer):
             scalars['skipped_steps'] = optim_wrapper.optimizer.skipped_steps
         return scalars
+
+    def _structure_costs(self) -> StructureCosts:
+        if self._costs is None:
+            self._costs = StructureCosts(self.architecture, self.mutator)
+        return self._costs
 
     # ---- what comes of it
 
@@ -225,7 +251,7 @@ class GETA(PruningAlgorithm):
                                         'mmrazor.GETACalibrationHook to default_hooks')
             bits, limits = handle.quantizer.bits().item(), ranges[handle.name]
             whole = round(bits) if math.isfinite(bits) else 0
-            if abs(bits - whole) > _WHOLE or not limits.min_bits <= whole <= limits.max_bits:
+            if abs(bits - whole) > WHOLE or not limits.min_bits <= whole <= limits.max_bits:
                 raise TargetMissedError(
                     f'{handle.name} has {bits:.4f} bits, which is no whole width in '
                     f'[{limits.min_bits}, {limits.max_bits}]. The checkpoints are kept: the run '

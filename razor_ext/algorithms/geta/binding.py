@@ -43,7 +43,7 @@ def bind_(bank: BitBank, limits: tuple[Tensor, Tensor]) -> Bound:
     """
     low, high = limits
     span, log_d = bank.log_range(), bank.log_d()
-    grad = _gradients(bank.step_sizes, log_d)
+    grad = bank.step_size_gradients()
     finest, coarsest = log_d <= span - high + _NEAR, log_d >= span - low - _NEAR
     pressed = (finest & (grad >= 0)) | (coarsest & (grad <= 0))
     handed = grad.masked_fill(~pressed, 0)
@@ -63,11 +63,6 @@ def follow_(bank: BitBank, bound: Bound) -> None:
     """Set the step sizes that are held to their bound, after the plain step."""
     log_d = torch.where(bound.held, bank.log_range() - bound.levels, bank.log_d())
     bank.set_log_d_(log_d)
-
-
-def _gradients(params: Sequence[Tensor], like: Tensor) -> Tensor:
-    return torch.cat([torch.zeros_like(p).reshape(-1) if p.grad is None else p.grad.reshape(-1)
-                      for p in params]).to(like.dtype)
 
 
 def _parts(params: Sequence[Tensor], flat: Tensor) -> tuple[list[Tensor], list[Tensor]]:

@@ -67,7 +67,8 @@ def build_qasso(model: nn.Module, groups: ParamGroups, kind: str | type,
         options['rule'] = ForgetRule(**options['rule'])
     if algorithm.quant_config is not None:
         handles = quantizer_handles(algorithm.architecture)
-        options.update(handles=handles, bit_ranges=algorithm.bit_ranges(), extra_scales=[
+        options.update(handles=handles, bit_ranges=algorithm.bit_ranges(),
+                       choose_bits=algorithm.bit_chooser(), extra_scales=[
             h.quantizer.zero_ratio for h in handles if h.quantizer.zero_ratio is not None])
     return QASSO(groups, **_pruning(algorithm, options))
 

@@ -26,6 +26,8 @@ class BitHandle(Protocol):
         log_d, log_q_m, log_t: Logarithms of step size, clipping range and exponent: one element or
             one per output channel. ``log_t`` is None where the exponent is fixed to 1.
         signed: Whether the grid reaches below zero.
+        scaled_elements: Values that share a step, N, where the gradients of the scales hold the
+            factor 1 / sqrt(N * L) of LSQ; 0 where they do not.
     """
 
     @property
@@ -45,6 +47,9 @@ class BitHandle(Protocol):
 
     @property
     def signed(self) -> bool: ...
+
+    @property
+    def scaled_elements(self) -> int: ...
 
 
 def log_levels(bits: Tensor, signed: Tensor) -> Tensor:
@@ -129,6 +134,10 @@ class BitBank:
     def log_d(self) -> Tensor:
         """Concatenated log d [N]."""
         return _flat(self.step_sizes)
+
+    def step_size_gradients(self) -> Tensor:
+        """Concatenated gradients of log d [N]; 0 where there is none."""
+        return _flat([torch.zeros_like(d) if d.grad is None else d.grad for d in self.step_sizes])
 
     def log_q_m(self) -> Tensor:
         """Concatenated log q_m [N]."""

@@ -1,10 +1,11 @@
 """QASSO: structured pruning and mixed-precision quantization in one run."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from mmengine.dist import broadcast
 from torch import Tensor
 
 from razor_ext.pruning.channel_index import ChannelIndex
@@ -14,6 +15,7 @@ from .active_rows import ActiveRows, Scales
 from .binding import Bound, bind_, follow_
 from .forgetting import ForgetRule
 from .projection import BitBank, BitHandle
+from .sensitivity import RoundingLoss
 from .sparse_optimizer import ACTIVE, GroupSparseOptimizer
 from .stages import COOLDOWN, JOINT, BitRange, StagePlan
 
@@ -39,6 +41,8 @@ class QASSO(GroupSparseOptimizer):
         bit_ranges: Ranges of single quantizers, by name.
         lr_quant: Learning rate of quantizer scales.
         extra_scales: Further parameters to train as scales (zero points).
+        choose_bits: Chooses the whole bits of every quantizer when the cool-down begins, from the
+            loss by the rounding of each (see :class:`RoundingLoss`); None rounds the present ones.
         rule: Constants of forgetting.
         options: See :class:`GroupSparseOptimizer`.
 
@@ -51,6 +55,7 @@ class QASSO(GroupSparseOptimizer):
                  weight_bits: BitRange | None = None, activation_bits: BitRange | None = None,
                  bit_ranges: Mapping[str, BitRange] | None = None, lr_quant: float = 1e-3,
                  extra_scales: Sequence[Tensor] = (),
+                 choose_bits: Callable[[list[float]], list[int]] | None = None,
                  rule: ForgetRule | None = None, **options: Any) -> None:
         self.rule = rule or ForgetRule()
         self.bank = BitBank(handles, weight_bits or BitRange(), activation_bits or BitRange(),
@@ -58,6 +63,8 @@ class QASSO(GroupSparseOptimizer):
         scales = [*(self.bank.parameters() if self.bank else []), *extra_scales]
         self._rows: ActiveRows | None = None
         self._kept: tuple[tuple[Tensor, Tensor], Scales | None] | None = None
+        self._choose_bits = choose_bits
+        self._losses = None if self.bank is None or choose_bits is None else RoundingLoss(self.bank)
         self._frozen: Tensor | None = None
         self._bound: Bound | None = None
         super().__init__(split_scales(params, scales, lr_quant), groups=groups, plan=plan,
@@ -73,7 +80,6 @@ class QASSO(GroupSparseOptimizer):
         if self.bank is not None:
             self.bank.limits(plan.projection_periods, plan.projection_periods)
             self._stair = -1
-            self._update_limits(self.bank, 0)
 
     def constrain_(self, index: ChannelIndex | None, bank: BitBank | None = None) -> None:
         """Zero what is pruned, and move step sizes into the present ranges; see the base class."""
@@ -87,11 +93,20 @@ class QASSO(GroupSparseOptimizer):
         stair = plan.stair(step)
         if plan.stage(step) == COOLDOWN:
             if self._frozen is None:
-                self._frozen = bank.rounded()
+                self._frozen = self._whole_bits(bank)
                 self._limits = bank.frozen_limits(self._frozen)
         elif stair != self._stair:
             self._limits = bank.limits(stair, plan.projection_periods)
         self._stair = stair
+
+    def _whole_bits(self, bank: BitBank) -> Tensor:
+        if self._choose_bits is None or self._losses is None:
+            return bank.rounded()
+        losses = self._losses.mean.clone()
+        if not losses.any():  # nothing was trained
+            losses.fill_(1)
+        broadcast(losses, src=0)
+        return torch.tensor(self._choose_bits(losses.tolist()), dtype=torch.int32)
 
     @property
     def frozen_bits(self) -> dict[str, int] | None:
@@ -100,9 +115,11 @@ class QASSO(GroupSparseOptimizer):
             return None
         return {h.name: int(b) for h, b in zip(self.bank.handles, self._frozen)}
 
-    def _before_base(self, before: Sequence[Tensor] | None) -> None:
+    def _before_base(self, before: Sequence[Tensor] | None, finite: Tensor) -> None:
         if self.bank is not None:
             self._update_limits(self.bank, self._steps)
+            if self._losses is not None and self._frozen is None:
+                self._losses.record(self.bank.step_size_gradients(), finite)
             self._bound = bind_(self.bank, self._limits)
         if self.index is None or self._planned().stage(self._steps) != JOINT:
             return
@@ -149,6 +166,8 @@ class QASSO(GroupSparseOptimizer):
             state['quantizers'] = [handle.name for handle in self.bank.handles]
             if self._frozen is not None:
                 state['frozen_bits'] = self._frozen.clone()
+            if self._losses is not None:
+                state['rounding_losses'] = self._losses.mean.clone()
         return state
 
     def _load_extra_state(self, state: dict[str, Any]) -> None:
@@ -159,6 +178,8 @@ class QASSO(GroupSparseOptimizer):
         super()._load_extra_state(state)
         if self.bank is not None:
             self._stair = -1
+            if self._losses is not None:
+                self._losses.mean.copy_(state['rounding_losses'])
             self._frozen = state.get('frozen_bits')
             if self._frozen is not None:
                 self._limits = self.bank.frozen_limits(self._frozen)

@@ -129,9 +129,11 @@ class GroupSparseOptimizer(Optimizer):
         """Steps skipped because of gradients that were not finite."""
         return int(self._guard.total)
 
-    # Torch says that a closure returns a float; losses are tensors.
+    # Torch says that a closure returns a float; losses are tensors. What a step does changes with
+    # the stage, which is nothing to compile where `train_step` is compiled around it.
+    @torch.compiler.disable
     @torch.no_grad()
-    def step(  # type: ignore[override]
+    def step(
             self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
         """Take one step of the current stage.
 
@@ -152,7 +154,7 @@ class GroupSparseOptimizer(Optimizer):
         before = None
         if index is not None and plan.opens(step):
             before = [p.detach().clone() for p in index.params]
-        self._before_base(before)
+        self._before_base(before, finite)
         self._step_base(finite)
         if index is not None and before is not None:
             self._open_period(index, before)
@@ -189,7 +191,7 @@ class GroupSparseOptimizer(Optimizer):
         self._status.masked_fill_(torch.from_numpy(chosen).to(self._status.device), ACTIVE)
         self._period_opened(index, before)
 
-    def _before_base(self, before: Sequence[Tensor] | None) -> None:
+    def _before_base(self, before: Sequence[Tensor] | None, finite: Tensor) -> None:
         """Keep what is needed of the state before the plain step."""
 
     def _period_opened(self, index: ChannelIndex, before: Sequence[Tensor]) -> None:

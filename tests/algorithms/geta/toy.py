@@ -49,6 +49,7 @@ class Handle:
     log_q_m: nn.Parameter
     log_t: nn.Parameter | None
     signed: bool = True
+    scaled_elements: int = 0
 
     def bits(self) -> Tensor:
         t = 1. if self.log_t is None else self.log_t.double().exp()

@@ -165,7 +165,7 @@ def test_targets_are_met(tmp_path: Path, dense: Path, target: dict, divisor: int
         assert graph.params(counts) <= target['ratio'] * graph.total_params
     else:
         costs = summarize_costs(count_costs(rebuilt(run), run.model.mutator.demo_data(run.model)))
-        assert 0.4 * target['ratio'] < costs['bops'] / (graph.total_macs * 1024) <= target['ratio']
+        assert 0.97 * target['ratio'] < costs['bops'] / (graph.total_macs * 1024) <= target['ratio']
 
 
 @pytest.mark.parametrize('kind, options', [
