@@ -11,6 +11,7 @@ from . import functional as QF
 from .convert import quantizer_handles
 from .errors import CalibrationError, QuantConfigError
 from .quantizer import Quantizer
+from .untouched_norms import batch_statistics, untouched_norms
 
 #: Values an observer keeps of one tensor.
 _SAMPLES = 4096
@@ -113,7 +114,8 @@ def calibrate(model: nn.Module, batches: Iterable[Any] = (), *, method: str = 'm
 
     Weights take their range from themselves, weights of zeros that of PyTorch's initialisation,
     1 / sqrt(fan in); inputs take theirs from what passes through the float model, in evaluation
-    mode, for `batches`. Nothing is set if anything fails.
+    mode, for `batches`. Batch norms that have seen no data take the statistics of each batch, as
+    training from scratch will. Nothing is set if anything fails.
 
     Args:
         model: after `quantize_model`, with its weights loaded.
@@ -172,8 +174,9 @@ def _observe(model: nn.Module, batches: Iterable[Any], run: Callable, handles: l
                 handle.quantizer.observer = observers[handle.name]
             else:
                 handle.quantizer.enabled = False
-        for batch in batches if observers else ():
-            run(model, batch)
+        with batch_statistics(list(untouched_norms(model).values())):
+            for batch in batches if observers else ():
+                run(model, batch)
     finally:
         for handle in handles:
             handle.quantizer.observer = None

@@ -150,3 +150,66 @@ def test_hook_calibrates_before_the_first_step_and_not_after_resuming(tmp_path, 
     with pytest.raises(QuantConfigError, match='num_batches=0'):
         from razor_ext.quantization import CalibrationHook
         CalibrationHook(num_batches=0)
+
+
+class Fading(nn.Module):
+    """A chain of batch norms whose signal fades away by their initial statistics."""
+
+    def __init__(self, depth=4):
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(8, 8, 3, padding=1, bias=False) for _ in range(depth))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(8) for _ in range(depth))
+        for conv in self.convs:
+            nn.init.normal_(conv.weight, std=0.01)
+
+    def forward(self, x):
+        for conv, norm in zip(self.convs, self.norms):
+            x = norm(conv(x)).relu()
+        return x
+
+
+def share_inside(model, batch):
+    """Least share of an input that its grid holds, in training."""
+    shares = []
+
+    def watch(quantizer, inputs):
+        x, low = inputs[0], -quantizer.zero_point * quantizer.d
+        shares.append(((x >= low) & (x <= low + quantizer.q_m)).float().mean().item())
+
+    handles = [h.quantizer.register_forward_pre_hook(watch)
+               for h in quantizer_handles(model) if h.weight is None]
+    model.train()(batch)
+    for handle in handles:
+        handle.remove()
+    return min(shares)
+
+
+def test_norms_that_saw_no_data_take_the_statistics_of_the_batch():
+    torch.manual_seed(0)
+    model = Fading()
+    quantize_model(model, QuantConfig(activation_bits=(8, 8)))
+    before = {key: value.clone() for key, value in model.state_dict().items() if 'norms' in key}
+    calibrate(model, [torch.randn(16, 8, 6, 6) for _ in range(4)], method='percentile')
+    assert all(torch.equal(value, model.state_dict()[key]) for key, value in before.items())
+    assert model.training and not model.norms[0]._forward_pre_hooks
+    assert share_inside(model, torch.randn(16, 8, 6, 6)) > 0.99
+
+
+def test_norms_that_saw_data_keep_their_statistics():
+    torch.manual_seed(0)
+    model = Fading(depth=1).eval()
+    model.train()(torch.randn(16, 8, 6, 6))
+    model.eval()
+    x = 5 * torch.randn(16, 8, 6, 6)
+    head = nn.Sequential(model, nn.Conv2d(8, 2, 1))
+    highest = model(x).max().item()
+    quantize_model(head, QuantConfig(activation_bits=(8, 8)))
+    calibrate(head, [x], method='minmax')
+    assert head[1].input_quantizer.q_m.item() == pytest.approx(highest)
+
+
+def test_one_value_per_channel_has_no_statistics():
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    quantize_model(model, QuantConfig())
+    calibrate(model, [torch.randn(1, 4)])
+    assert not model[1].num_batches_tracked
