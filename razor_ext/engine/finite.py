@@ -1,6 +1,7 @@
 """What is not finite: gradients, whose step is skipped, and statistics, which are taken back."""
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Sequence
 from typing import Any
@@ -51,10 +52,11 @@ class FiniteGuard:
         # One reduction for all small ones: their number costs more than their size.
         large = [g for g in grads if g.numel() > _SMALL]
         small = [g.reshape(-1) for g in grads if g.numel() <= _SMALL]
-        sums = list(torch._foreach_norm(large)) if large else []
+        # Largest magnitudes: a sum of squares overflows where every gradient is finite.
+        highest = list(torch._foreach_norm(large, math.inf)) if large else []
         if small:
-            sums.append(torch.cat(small).norm())
-        finite = torch.stack(sums).sum().isfinite()
+            highest.append(torch.cat(small).norm(math.inf))
+        finite = torch.stack(highest).isfinite().all()
         bad = (~finite).to(torch.int32)
         self.total += bad
         self.consecutive.copy_((self.consecutive + 1) * bad)
@@ -89,6 +91,7 @@ def skip_bad_steps(optimizer: Optimizer, patience: int = PATIENCE) -> None:
     guard = FiniteGuard(parameters[0].device, patience)
     step = optimizer.step
 
+    @torch.compiler.disable
     def finite_step(self: Optimizer, closure: Any = None) -> Any:
         # A model may have moved to another device since.
         device = parameters[0].device

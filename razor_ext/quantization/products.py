@@ -35,6 +35,7 @@ class QuantMatmul(QuantLayer):
     #: Names of the two sides of the product that runs, None for a float side.
     running_sides: tuple[str | None, str | None] = (None, None)
 
+    @torch.compiler.disable  # it breaks a graph inside the mode, which then sees other calls
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         with _Operands(self) as mode:
             output = super().forward(*args, **kwargs)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from razor_ext.algorithms.geta.variants import supports_fused
+from razor_ext.engine.finite import FiniteGuard
 
 from .toy import PLAN, make, set_grads
 
@@ -36,6 +37,16 @@ def test_a_bad_step_changes_neither_parameters_nor_moments(value, implementation
     set_grads(net, scales, 4)
     opt.step()
     assert not all(torch.equal(a, b) for a, b in zip(before, net.parameters()))
+
+
+def test_large_gradients_are_finite():
+    """Their squares are not; the direction of Adam is one of ratios."""
+    guard = FiniteGuard(torch.device('cpu'), 50)
+    small, large = torch.full((3,), 1e30), torch.full((5000,), -3e38)
+    assert guard.check([small, large])
+    assert not guard.check([small, large, torch.tensor([float('nan')])])
+    assert guard.check([small.half().clamp(max=6e4)])
+    assert int(guard.total) == 1
 
 
 @pytest.mark.parametrize('kind', ['qasso', 'hesso'])
@@ -70,3 +81,22 @@ def test_persistent_faults_stop_the_run():
             opt.step()
     with pytest.raises(RuntimeError, match=r'3 consecutive steps \(7 in all\)'):
         opt.step()
+
+
+def test_a_compiled_training_step_takes_the_same_steps():
+    """MMEngine's `compile` puts a step of training into one function, the optimizer in it."""
+    weights = []
+    for compiled in (False, True):
+        net, scales, opt = make(variant='adamw')
+
+        def train_step(step, net=net, scales=scales, opt=opt):
+            set_grads(net, scales, step)
+            opt.step()
+
+        if compiled:
+            train_step = torch.compile(train_step, backend='eager')
+        for step in range(PLAN.pruning_start + 12):
+            train_step(step)
+        weights.append([p.detach() for p in net.parameters()])
+    for plain, compiled in zip(*weights):
+        torch.testing.assert_close(plain, compiled)
