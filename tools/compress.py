@@ -55,6 +55,8 @@ def parse_args() -> argparse.Namespace:
                         help='iterations of the finetune run, 0 for none (default: --iters)')
     parser.add_argument('--lr-ratio', type=float,
                         help="factor on the dense learning rate (default: the method's)")
+    parser.add_argument('--distill', action='store_true',
+                        help='learn from the dense model in both trainings')
     parser.add_argument('--backend', default='onnxruntime',
                         help='onnxruntime, openvino, ncnn or tensorrt (default: onnxruntime)')
     parser.add_argument('--gpus', type=int, default=0,
@@ -81,6 +83,7 @@ def read_request(args: argparse.Namespace) -> Request:
         target=parse_target(args.target), bits=parse_bits(args.bits), divisor=args.divisor,
         epochs=args.epochs, finetune_epochs=args.finetune_epochs, iters=args.iters,
         finetune_iters=args.finetune_iters, lr_ratio=args.lr_ratio,
+        distill=args.distill,
         backend=args.backend, gpus=args.gpus, image=args.image, options=args.cfg_options,
         data={key: getattr(args, key) for key in DATA_KEYS if getattr(args, key) is not None})
 

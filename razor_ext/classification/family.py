@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from razor_ext.engine.families import Deployment, Family
+from razor_ext.engine.families import Deployment, Distillation, Family
 
 from .image_size import input_shape
 
@@ -43,5 +43,6 @@ FAMILY = Family(
     deployments={CLASSIFIER: Deployment(
         codebase=dict(type='mmpretrain', task='Classification'), input_names=('input', ),
         output_names=('output', ))},
+    distillations={CLASSIFIER: Distillation(('head.forward', ), 'logits')},
     config_input=input_shape,
     samples={'Classification': random_image})

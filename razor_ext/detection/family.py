@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from razor_ext.engine.families import Deployment, Family
+from razor_ext.engine.families import Deployment, Distillation, Family
 
 from .config import input_shape
 
@@ -60,5 +60,7 @@ FAMILY = Family(
         f'{_DETECTORS}.single_stage.SingleStageDetector': default_shape,
         f'{_DETECTORS}.base.BaseDetector': refuse},
     deployments={f'{_DETECTORS}.single_stage.SingleStageDetector': deployment},
+    distillations={f'{_DETECTORS}.single_stage.SingleStageDetector': Distillation(
+        ('bbox_head.forward', ), 'outputs')},
     config_input=input_shape,
     samples={'ObjectDetection': random_image})

@@ -30,13 +30,15 @@ import inspect
 import logging
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Callable, Union
+from typing import TYPE_CHECKING, Any, Callable
 
 from mmengine.registry import MODELS
 
 from razor_ext.compat import is_usable
+
+from .family import Deployment, Distillation, Family
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,74 +56,9 @@ STALE = (
     'Run `bash tools/setup_env.sh`, or `pip install --no-deps --no-build-isolation -e .`, in the '
     'source tree.')
 
-#: A shape [N, C, ...] with N = 1, the config of one of MMRazor's demo inputs, or a function of the
-#: model that returns either, or None where it knows none.
-DemoInput = Union[Sequence[int], Mapping[str, Any],
-                  Callable[['nn.Module'], Union[Sequence[int], Mapping[str, Any], None]]]
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """What an exported file of a model looks like.
-
-    Attributes:
-        codebase: MMDeploy's `codebase_config`.
-        input_names, output_names: of the graph, in order.
-        input_shape: (width, height) of an image model's input; None where it is free.
-        dynamic_axes: those of `torch.onnx.export`; empty for a static graph.
-    """
-
-    codebase: Mapping[str, Any]
-    input_names: tuple[str, ...]
-    output_names: tuple[str, ...]
-    input_shape: tuple[int, int] | None = None
-    dynamic_axes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
-
 
 class FamilyError(ValueError):
     """An entry point that is no family, or two families of one name."""
-
-
-@dataclass(frozen=True)
-class Family:
-    """What compression has to know of one kind of models.
-
-    Args:
-        name: Unique name.
-        requires: Top-level packages that `modules` cannot be imported without; where one is
-            missing the family is left out.
-        modules: Modules to import with `razor_ext`: they register models, datasets, fixers
-            (`razor_ext.graph.register_fixer`), quantized layers
-            (`razor_ext.quantization.register_quant_layer`).
-        deploy_modules: Modules to import before a deployment: they register with MMDeploy, which
-            need not be installed.
-        demo_inputs: Input that a model is traced on, by 'package.module.Type' of the model; it
-            serves subclasses too.
-        deployments: How a model is exported, by its type as in `demo_inputs`: a `Deployment`, or a
-            function of the model that returns one, or None where it knows none.
-        pruned_as: Settings of a model's config under which a run compresses it, where they differ
-            from those under which it is deployed; by its type as in `demo_inputs`.
-        samples: Random input file content of a deployment, by MMDeploy's name of the task: a
-            function of a NumPy generator.
-        config_input: Where the input that a model is traced on is known by the config of a run
-            only: a function of that config and of its dense model's, which returns a demo input, or
-            None for the model of another family.
-        hooks: Names of hooks that every run of the tools gets; each looks whether it is concerned.
-    """
-
-    name: str
-    requires: tuple[str, ...] = ()
-    modules: tuple[str, ...] = ()
-    deploy_modules: tuple[str, ...] = ()
-    demo_inputs: Mapping[str, DemoInput] = field(default_factory=dict)
-    deployments: Mapping[str, Deployment | Callable[[nn.Module], Deployment | None]] = field(
-        default_factory=dict)
-    pruned_as: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    samples: Mapping[str, Callable[[np.random.Generator], np.ndarray]] = field(
-        default_factory=dict)
-    config_input: Callable[[Mapping[str, Any], Mapping[str, Any]],
-                           Sequence[int] | Mapping[str, Any] | None] | None = None
-    hooks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -260,6 +197,15 @@ def find_pruned_as(model: nn.Module) -> Mapping[str, Any]:
         model: The dense model.
     """
     return _by_type(model, lambda family: family.pruned_as) or {}
+
+
+def find_distillation(model: nn.Module) -> Distillation | None:
+    """Return what is distilled of a model, None where no family knows it.
+
+    Args:
+        model: The dense model.
+    """
+    return _by_type(model, lambda family: family.distillations)
 
 
 def _by_type(model: nn.Module, table: Callable[[Family], Mapping[str, Any]]) -> Any:

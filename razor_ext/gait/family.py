@@ -1,9 +1,11 @@
 """Gait recognition as a model family."""
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from razor_ext.engine.families import Deployment, Family
+from razor_ext.engine.families import Deployment, Distillation, Family
 
 #: Frames of a random sequence.
 FRAMES = 30
@@ -13,6 +15,16 @@ def random_silhouettes(generator: np.random.Generator) -> np.ndarray:
     """Draw a sequence of silhouettes, uint8 [frames, height, width] of 0 and 255."""
     return generator.integers(0, 2, (FRAMES, 64, 64)).astype(np.uint8) * 255
 
+
+def distillation(model: Any) -> Distillation:
+    """Return what is distilled of a recogniser: embeddings, and logits where it has a classifier.
+
+    Args:
+        model: the recogniser.
+    """
+    methods = ('head.forward', ) if model.head.loss_cls is None else ('head.forward',
+                                                                      'head.classify')
+    return Distillation(methods, 'gait', teacher_mode='loss')
 
 RECOGNIZER = 'razor_ext.gait.models.recognizer.GaitRecognizer'
 
@@ -31,4 +43,5 @@ FAMILY = Family(
                       module=['razor_ext.gait.deploy.codebase']),
         input_names=('input', ), output_names=('embedding', ),
         dynamic_axes=dict(input={0: 'batch', 2: 'frames'}, embedding={0: 'batch'}))},
+    distillations={RECOGNIZER: distillation},
     samples={'GaitRecognition': random_silhouettes})

@@ -25,8 +25,8 @@ from .optimizer import build_optimizer, check_unused
 #: Batches that calibration looks at.
 CALIBRATION_BATCHES = 8
 #: Arguments of an algorithm that a loop of one's own has no use for.
-_OF_CONFIGS = ('architecture', 'checkpoint', 'data_preprocessor', 'demo_input', 'distiller',
-               'init_cfg', 'mutator')
+_OF_CONFIGS = ('architecture', 'checkpoint', 'data_preprocessor', 'demo_input', 'distill',
+               'distiller', 'init_cfg', 'mutator')
 
 
 class Compression:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from razor_ext.engine.families import Deployment, Family
+from razor_ext.engine.families import Deployment, Distillation, Family
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,6 +38,17 @@ def deployment(model: nn.Module) -> Deployment | None:
         input_shape=(shape[3], shape[2]))
 
 
+def distillation(model: nn.Module) -> Distillation | None:
+    """Return what is distilled of a top-down estimator: what its head predicts.
+
+    Args:
+        model: MMPose's estimator; SimCC heads predict distributions, the others maps or points.
+    """
+    decoder = getattr(getattr(model, 'head', None), 'decoder', None)
+    simcc = hasattr(decoder, 'simcc_split_ratio')
+    return Distillation(('head.forward', ), 'simcc' if simcc else 'outputs')
+
+
 def bottom_up_shape(model: nn.Module) -> tuple[int, ...] | None:
     """Return the shape of one image for a bottom-up estimator, None where it does not say.
 
@@ -65,4 +76,5 @@ FAMILY = Family(
     deploy_modules=('razor_ext.pose.deploy.task', ),
     demo_inputs={TOP_DOWN: codec_shape, BOTTOM_UP: bottom_up_shape},
     deployments={TOP_DOWN: deployment},
+    distillations={TOP_DOWN: distillation},
     samples={'PoseDetection': random_image})

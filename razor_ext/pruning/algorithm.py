@@ -51,6 +51,8 @@ class PruningAlgorithm(DistilledAlgorithm):
         demo_input: makes the input on which the model is traced: a shape with a batch of 1, or the
             config of one of MMRazor's demo inputs; None for that of the model's family.
         mutator: the channel mutator or its config, in place of the settings of channels above.
+        distill: learn from the dense model what the model's family names as its outputs; or
+            options of `OutputDistillation`, `dict(weight=1.0, temperature=2.0)`.
         distiller: one of MMRazor's distillers, to learn from the dense model as well.
         activation: arguments of `Morphing`: activations that change into cheaper ones while the
             run trains, `dict(to='ReLU')` for all of them; None leaves them.
@@ -80,6 +82,7 @@ class PruningAlgorithm(DistilledAlgorithm):
                  keep: Sequence[str] = (),
                  demo_input: Sequence[int] | Mapping | None = None,
                  mutator: GraphMutator | dict | None = None,
+                 distill: bool | Mapping[str, Any] = False,
                  distiller: dict | None = None,
                  activation: Mapping[str, Any] | None = None,
                  data_preprocessor: nn.Module | dict | None = None,
@@ -99,7 +102,7 @@ class PruningAlgorithm(DistilledAlgorithm):
         self.mutator = MODELS.build(_mutator_config(mutator, rules))
         self.architecture = revert_sync_batchnorm(self.architecture)
         self.mutator.prepare_from_supernet(self.architecture)
-        self.keep_teacher(distiller)
+        self.keep_teacher(distiller, distill)
         if self.morphing is not None:
             self.activations = self.morphing.place(self.architecture)
         self.mutator.mask_norms(self.architecture)

@@ -12,7 +12,8 @@ from mmrazor.models.distillers import ConfigurableDistiller
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
-from .dense_weights import load_dense
+from razor_ext.distillation import OutputDistillation, Teacher, check_distill
+from razor_ext.structure.dense_weights import load_dense
 
 
 class DistilledAlgorithm(BaseAlgorithm):
@@ -51,14 +52,25 @@ class DistilledAlgorithm(BaseAlgorithm):
                 raise
             return architecture._modules[name]
 
-    def keep_teacher(self, distiller: dict | None) -> None:
-        """Copy the dense model, if a distiller needs it.
+    def keep_teacher(self, distiller: dict | None, distill: bool | Mapping[str, Any]) -> None:
+        """Copy the dense model, if it is to teach.
 
         Args:
             distiller: config of one of MMRazor's distillers.
+            distill: whether the outputs that the model's family names are learned, or options of
+                `OutputDistillation`.
+
+        Raises:
+            ValueError: both are set, or an option is bad.
         """
         self.distiller: ConfigurableDistiller | None = None
         self.teacher: nn.Module | None = None
+        self.distillation: OutputDistillation | None = None
+        if check_distill(distill):
+            if distiller is not None:
+                raise ValueError('distill and distiller are both set: keep one of them')
+            self.distillation = OutputDistillation(
+                Teacher(self.architecture), distill if isinstance(distill, Mapping) else {})
         if distiller is not None:
             self.teacher = copy.deepcopy(self.architecture).requires_grad_(False).eval()
             # Its weights are loaded by the algorithm.
@@ -80,8 +92,8 @@ class DistilledAlgorithm(BaseAlgorithm):
                 is of another model.
         """
         checkpoint = self._dense_checkpoint()
-        if self.teacher is not None and checkpoint is None:
-            raise ValueError('a distiller learns from the dense model: set the checkpoint of '
+        if checkpoint is None and (self.teacher is not None or self.distillation is not None):
+            raise ValueError('distillation learns from the dense model: set the checkpoint of '
                              'the dense model as architecture.init_cfg or as model.checkpoint')
         if checkpoint is not None:
             # Else every part would fetch its own pretrained weights first.
@@ -91,6 +103,8 @@ class DistilledAlgorithm(BaseAlgorithm):
             load_dense(self.architecture, checkpoint)
             if self.teacher is not None:
                 load_dense(self.teacher, checkpoint)
+            if self.distillation is not None:
+                load_dense(self.distillation.teacher.model, checkpoint)
 
     def _dense_checkpoint(self) -> str | None:
         init_cfg = getattr(self.architecture, 'init_cfg', None)
@@ -109,6 +123,8 @@ class DistilledAlgorithm(BaseAlgorithm):
 
     def loss(self, inputs: Tensor, data_samples: list | None = None) -> dict[str, Tensor]:
         """Compute the losses of the task, and those of the distiller."""
+        if self.distillation is not None:
+            return self.distillation.losses(self.architecture, inputs, data_samples)
         if self.distiller is None or self.teacher is None:
             return super().loss(inputs, data_samples)
         distiller = self.distiller

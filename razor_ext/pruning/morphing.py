@@ -5,51 +5,16 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, Union
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from razor_ext.structure.activations import TARGETS, check_target, replace_module
 from razor_ext.structure.fix_subnet import StructureError
+from razor_ext.structure.morphed_activation import MorphedActivation
 
 from .errors import TargetMissedError
 
 #: Activations that `where='all'` finds; by a name any module without weights can be given.
 SMOOTH = ('SiLU', 'Swish', 'Hardswish', 'HSwish', 'GELU', 'Mish')
-
-
-class MorphedActivation(nn.Module):
-    """A mix of two activations, `(1 - mix) * before(x) + mix * after(x)`.
-
-    Args:
-        before: the activation of the dense model.
-        to: name of what it becomes.
-    """
-
-    mix: Tensor
-    finished: bool
-
-    def __init__(self, before: nn.Module, to: str) -> None:
-        super().__init__()
-        self.before, self.becomes = copy.deepcopy(before), to
-        for module in self.before.modules():
-            if hasattr(module, 'inplace'):
-                vars(module)['inplace'] = False  # the input is read twice
-        self.after = TARGETS[to]()
-        self.register_buffer('mix', torch.ones(()))
-        self.finished = True
-
-    def set_mix(self, mix: float) -> None:
-        """Set the share of what it becomes, in [0, 1]."""
-        self.mix.fill_(mix)
-        self.finished = mix == 1
-
-    def forward(self, x: Tensor) -> Tensor:
-        after = self.after(x)
-        return after if self.finished else torch.lerp(self.before(x), after, self.mix.to(x.dtype))
-
-    def _load_from_state_dict(self, *args: Any) -> None:
-        super()._load_from_state_dict(*args)
-        self.finished = bool(self.mix == 1)
 
 
 class Morphing:

@@ -1,6 +1,7 @@
 """The compressed model of a config, to finetune, test and deploy."""
 from __future__ import annotations
 
+import copy
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from razor_ext.graph import ChannelUnit
 from razor_ext.quantization import QuantizedLayerInfo, apply_quant, load_quant, save_quant
 
 from .activations import exchange_activations, load_activations
+from .distilled import distilled
 from .divisor import check_divisor
 from .fix_subnet import StructureError, dump_structure, load_structure
 from .folder import (
@@ -73,7 +75,8 @@ def CompressedModel(architecture: BaseModel | Mapping | None = None,
                     *,
                     compressed: str | None = None,
                     keep: Sequence[str] = (),
-                    activations: Mapping[str, str] | str | None = None) -> BaseModel:
+                    activations: Mapping[str, str] | str | None = None,
+                    distill: str | Mapping[str, Any] | None = None) -> BaseModel:
     """Build a compressed model, whichever algorithm has made it.
 
     From the folder that a run has left (`compressed`), or from single files (`architecture`,
@@ -95,10 +98,12 @@ def CompressedModel(architecture: BaseModel | Mapping | None = None,
         keep: where the model is analysed without a folder, what the pruning run has left whole.
         activations: those that the run has exchanged, or the path of their file; None for the file
             beside `fix_subnet`, or of the folder, if there is one.
+        distill: weights of the dense model, a file or an address, to learn from it; or options of
+            `OutputDistillation` and these as `checkpoint`.
 
     Returns:
-        The sliced architecture, its quantizers placed. `CompressedModelHook` writes what a
-        finetune run makes of it.
+        The sliced architecture, its quantizers placed, and around it a `DistilledModel` where it
+        has a teacher. `CompressedModelHook` writes what a finetune run makes of it.
 
     Raises:
         StructureError: the folder, the structure or the divisor does not fit the model.
@@ -136,6 +141,7 @@ def CompressedModel(architecture: BaseModel | Mapping | None = None,
     if isinstance(architecture, Mapping):
         architecture = MODELS.build(split_preprocessor(architecture, data_preprocessor)[0])
     dense = revert_sync_batchnorm(architecture)
+    teacher = None if distill is None else copy.deepcopy(dense)
     units: Sequence[ChannelUnit] = ()
     if structure:
         units = (find_units(dense, demo_input, keep) if folder is None
@@ -157,7 +163,7 @@ def CompressedModel(architecture: BaseModel | Mapping | None = None,
     model.init_weights = types.MethodType(_keep_weights, model)
     if divisor != 1:
         model.post_process_for_mmdeploy = types.MethodType(pads_to(divisor), model)
-    return model
+    return model if distill is None or teacher is None else distilled(model, teacher, distill)
 
 
 def _located(source: Any) -> Any:

@@ -89,6 +89,10 @@ def write_configs(request: Request, dense: Path, deployment: Mapping[str, Any], 
         model['quant'] = None if request.bits is None else dict(
             weight_bits=request.bits, activation_bits=request.bits)
     architecture = _architecture(pruned_as or {})
+    if request.distill:
+        model['distill'] = True
+    finetuned = {'compressed': str(work_dir / 'prune'),
+                 **({'distill': request.checkpoint} if request.distill else {})}
     rate = {} if request.lr_ratio is None else {'lr_ratio': request.lr_ratio}
     _write(files.prune, f'{request.method} on {request.config}.', [
         'dense.py', _relative(SHARED / f'{request.method}.py', folder)], {
@@ -98,7 +102,7 @@ def write_configs(request: Request, dense: Path, deployment: Mapping[str, Any], 
             **_schedule(cfg, request.length)})
     _write(files.finetune, f'Finetunes what {request.method} has left of {request.config}.', [
         'dense.py', _relative(SHARED / f'{FINETUNE}.py', folder)], {
-            **imports, 'model': _splice(FINETUNE, {}, {'compressed': str(work_dir / 'prune')}),
+            **imports, 'model': _splice(FINETUNE, {}, finetuned),
             'optim_wrapper': _splice(f'{FINETUNE}_optim', {}, rate),
             'default_hooks': _splice(f'{FINETUNE}_hooks', {}, {}),
             **_schedule(cfg, request.finetune_length)})

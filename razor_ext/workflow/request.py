@@ -49,6 +49,7 @@ class Request:
         finetune_epochs: length of the finetune run, 0 for none; None for `epochs`.
         iters, finetune_iters: the same for a training that is counted in iterations.
         lr_ratio: factor on the dense learning rate.
+        distill: whether the compressed model learns from the dense one, in both trainings.
         backend: MMDeploy's name of the backend.
         gpus: processes of a training; 0 trains in this machine's one process.
         data: the user's own data set, see `dataset_overrides`.
@@ -67,6 +68,7 @@ class Request:
     iters: int | None = None
     finetune_iters: int | None = None
     lr_ratio: float | None = None
+    distill: bool = False
     backend: str = 'onnxruntime'
     gpus: int = 0
     data: Mapping[str, str] = field(default_factory=dict)

@@ -70,8 +70,10 @@ class Record:
         except (ValueError, KeyError, TypeError) as error:
             raise RequestError(f'{self._path} is damaged ({error}); delete it to do every step '
                                'again, or give another --work-dir') from error
+        # What is False was not there before the option came.
         differing = [f'{key}: {before.get(key)!r} before, {value!r} now'
-                     for key, value in request.items() if before.get(key) != value]
+                     for key, value in request.items()
+                     if before.get(key, value if value is False else None) != value]
         if differing:
             raise RequestError(f'{work_dir} holds another request ({"; ".join(differing)}): give '
                                'the same options to go on, or another --work-dir')

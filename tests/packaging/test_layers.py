@@ -19,7 +19,7 @@ LAYERS = (
     ('version', 'atomic', 'attention'),
     ('compat', ),
     ('engine', 'registry'),
-    ('graph', 'quantization', 'walker'),
+    ('distillation', 'graph', 'quantization', 'walker'),
     ('structure', ),
     ('pruning', ),
     ('algorithms', ),

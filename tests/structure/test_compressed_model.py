@@ -102,6 +102,31 @@ def test_the_dense_model_teaches_in_finetuning(folder: Path, dense: Path) -> Non
         assert torch.equal(one, other)
 
 
+def test_one_word_lets_the_dense_model_teach_in_finetuning(folder: Path, dense: Path) -> None:
+    model = config(folder, distill=str(dense))
+    ema = dict(type='EMAHook', momentum=0.2, update_buffers=True, priority=49)
+    run = runner(folder / 'distilled', model, epochs=2,
+                 hooks=(ema, dict(type='mmrazor.CompressedModelHook')),
+                 optim_wrapper=optim('AdamW', lr_quant=1e-3))
+    run.train()
+    rows = [json.loads(line) for line in next((folder / 'distilled').rglob('scalars.json'))
+            .read_text().splitlines()]
+    assert any(row.get('loss_distill', 0) > 0 for row in rows)
+    dense_state = safe_load(dense)['state_dict']
+    teacher = run.model.distillation.teacher.model.state_dict()
+    assert all(torch.equal(value, dense_state[key]) for key, value in teacher.items())
+    state = safe_load(folder / 'distilled' / 'epoch_2.pth')['state_dict']
+    assert all(key.startswith('architecture.') for key in state)
+    written = load_compressed(folder / 'distilled')
+    rebuilt = MODELS.build(config(written.path))
+    averaged = MODELS.build(config(folder / 'distilled',
+                                   checkpoint=str(folder / 'distilled' / 'epoch_2.pth')))
+    for one, other in zip(outputs(rebuilt), outputs(averaged)):
+        assert torch.equal(one, other)
+    with pytest.raises(ValueError, match='no weights of the dense model'):
+        MODELS.build(config(folder, distill=dict(weight=2.)))
+
+
 def test_the_result_of_group_fisher_is_taken(tmp_path: Path) -> None:
     torch.manual_seed(0)
     algorithm = MODELS.build(group_fisher())

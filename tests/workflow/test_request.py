@@ -95,6 +95,7 @@ def test_the_configs_are_those_of_the_tools(method: str, checkpoint: str, tmp_pa
     (tmp_path / 'mine' / 'train.json').write_text('{}')
     request = Request(
         STOCK, checkpoint, method, epochs=21, finetune_epochs=5, lr_ratio=0.25, divisor=16,
+        distill=method != 'random',
         data=dict(data_root=str(tmp_path / 'mine'), train_ann='train.json', train_images='images'),
         options={'train_dataloader.batch_size': 8, 'optim_wrapper.optimizer.lr': 0.001})
     dense = write_dense(request, stock(), tmp_path)
@@ -115,6 +116,8 @@ def test_the_configs_are_those_of_the_tools(method: str, checkpoint: str, tmp_pa
     assert (prune.train_cfg.max_epochs, finetune.train_cfg.max_epochs) == (21, 5)
     assert prune.optim_wrapper.lr_ratio == finetune.optim_wrapper.lr_ratio == 0.25
     assert finetune.model.compressed == str(tmp_path / 'prune')
+    assert (prune.model.get('distill'), finetune.model.get('distill')) == (
+        (None, None) if method == 'random' else (True, checkpoint))
     assert {'pruning', 'checkpoint'} <= set(prune.default_hooks)
 
 

@@ -37,6 +37,9 @@ def test_another_request_and_a_damaged_record_are_refused(tmp_path: Path) -> Non
     run_steps([step('first', 'pass')], Record(tmp_path, {'a': 1}), tmp_path / 'logs', str)
     with pytest.raises(RequestError, match='a: 1 before, 2 now'):
         Record(tmp_path, {'a': 2})
+    Record(tmp_path, {'a': 1, 'distill': False})  # an option that came since
+    with pytest.raises(RequestError, match='distill: None before, True now'):
+        Record(tmp_path, {'a': 1, 'distill': True})
     (tmp_path / 'compress.json').write_text('{"request"')
     with pytest.raises(RequestError, match='damaged'):
         Record(tmp_path, {'a': 1})

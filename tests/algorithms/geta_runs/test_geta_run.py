@@ -302,6 +302,25 @@ def test_the_dense_model_teaches(tmp_path: Path, dense: Path) -> None:
         MODELS.build(geta(distiller=distiller)).init_weights()
 
 
+def test_one_word_lets_the_dense_model_teach(tmp_path: Path, dense: Path, joint: Runner) -> None:
+    run = geta_runner(tmp_path, geta(dense, distill=True))
+    run.train()
+    dense_state = safe_load(dense)['state_dict']
+    for key, value in run.model.distillation.teacher.model.state_dict().items():
+        assert torch.equal(value, dense_state[key]), key
+    rows = [json.loads(line) for line in next(tmp_path.rglob('scalars.json')).read_text()
+            .splitlines()]
+    assert sum(row.get('loss_distill', 0) > 0 for row in rows) > 3
+    # The teacher is in no checkpoint, and what is left is the same as without one.
+    state = safe_load(tmp_path / 'epoch_5.pth')['state_dict']
+    assert set(state) == set(joint.model.state_dict())
+    check_same(rebuilt(run), masked(run))
+    with pytest.raises(ValueError, match='set the checkpoint of the dense model'):
+        MODELS.build(geta(distill=True)).init_weights()
+    with pytest.raises(ValueError, match='distill and distiller are both set'):
+        MODELS.build(geta(dense, distill=True, distiller=dict(type='ConfigurableDistiller')))
+
+
 def test_batches_are_the_same_with_and_without_calibration(tmp_path: Path, dense: Path) -> None:
     """Calibration has a dataloader of its own: an endless sampler would go on where it stopped."""
     seen = {}

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from razor_ext.graph.norms import shares
 from razor_ext.quantization.quantizer import Quantizer
-from razor_ext.structure.rebuild import layout_versions, read_checkpoint, with_versions
 
-from .morphing import MorphedActivation
+from .morphed_activation import MorphedActivation
+from .rebuild import layout_versions, read_checkpoint, with_versions
 
 #: Prefix of the keys that a data-parallel wrapper has saved.
 _WRAPPER = 'module.'

@@ -12,8 +12,8 @@ from tiny_pose import SIZE, tiny_rtmpose
 from torch import nn
 
 from razor_ext.graph.norms import mask_norms
-from razor_ext.pruning.dense_weights import load_dense
 from razor_ext.quantization import QuantConfig, quantize_model
+from razor_ext.structure.dense_weights import load_dense
 
 
 @pytest.fixture
