@@ -21,15 +21,13 @@ from razor_ext.quantization import (
     quantizer_handles,
 )
 
-from .bit_budget import allocate
+from .bit_budget import allocate, bit_operations
 from .bit_tables import WHOLE, bit_products, bits_in_range, by_layer
 from .projection import BitBank
 from .qasso import QASSO
+from .quant_settings import read_quant
 from .sparse_optimizer import GroupSparseOptimizer
 from .stages import BitRange, StagePlan, Stages
-
-#: Bits that the ceiling of every quantizer starts from.
-START_BITS = 16
 
 
 @MODELS.register_module()
@@ -42,7 +40,9 @@ class GETA(PruningAlgorithm):
     Args:
         architecture: the dense model, or its config.
         quant: arguments of `QuantConfig`, whose bits are the range of the finished model; further
-            `start_bits`, where all bit widths start from. None leaves everything float.
+            `start_bits`, where all bit widths start from, and `mean_bits`: the final widths cost
+            together at most what this one width would, each bit spent where it spares most loss.
+            None leaves everything float.
         target: see `PruningAlgorithm`. BOPs are counted at the bits of the moment, and what the
             channels leave of them is given to bit widths where it spares most loss. Latency is
             counted at the most bits of the range. None prunes nothing.
@@ -71,7 +71,7 @@ class GETA(PruningAlgorithm):
         if quant is None and target is None:
             raise ValueError('quant and target are both None: set quant to quantize, target to '
                              'prune, or both')
-        self.quant_config, self.start_bits = _quant_config(quant)
+        self.quant_config, self.start_bits, self.mean_bits = read_quant(quant, target)
         self.stages = Stages(**(stages or {}))
         self._products: dict[str, int] = {}
         self._costs: StructureCosts | None = None
@@ -142,15 +142,21 @@ class GETA(PruningAlgorithm):
 
     def bit_chooser(self) -> Callable[[list[float]], list[int]] | None:
         """Return what chooses the final bits; None where they are the present ones, rounded."""
-        target = self.build_target()
-        if not isinstance(target, BopsTarget):
+        target, mean = self.build_target(), self.mean_bits
+        if isinstance(target, BopsTarget):
+            target.prepare(self.mutator.chooser())
+        elif mean is None:
             return None
-        target.prepare(self.mutator.chooser())
 
         def choose(losses: list[float]) -> list[int]:
-            costs = self._structure_costs().layers(self.structure())
-            return allocate([(r.min_bits, r.max_bits) for r in self.bit_ranges().values()],
-                            bit_products(self.architecture, costs), losses, target.limit)
+            ranges = [(r.min_bits, r.max_bits) for r in self.bit_ranges().values()]
+            products = bit_products(self.architecture,
+                                    self._structure_costs().layers(self.structure()))
+            if isinstance(target, BopsTarget):
+                return allocate(ranges, products, losses, target.limit)
+            assert mean is not None  # or the bits are the present ones
+            return allocate(ranges, products, losses, bit_operations(
+                products, [min(max(mean, low), high) for low, high in ranges]))
 
         return choose
 
@@ -257,19 +263,6 @@ class GETA(PruningAlgorithm):
                     f'[{limits.min_bits}, {limits.max_bits}]. The checkpoints are kept: the run '
                     'was stopped early (resume it), has diverged (lower the learning rate), or its '
                     'optimizer is not QASSO')
-
-
-def _quant_config(quant: Mapping[str, Any] | None) -> tuple[QuantConfig | None, int]:
-    if quant is None:
-        return None, START_BITS
-    options = dict(quant)
-    start = options.pop('start_bits', START_BITS)
-    known = QuantConfig.__dataclass_fields__
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise ValueError(f'quant has the unknown keys {unknown}; known: start_bits, '
-                         f'{", ".join(known)}')
-    return QuantConfig(**options), start
 
 
 def _describe(plan: StagePlan) -> str:

@@ -25,6 +25,8 @@ def constructor(settings: dict) -> object:
 @pytest.mark.parametrize('change, message', [
     (dict(quant=dict(weight_bits=(8, 4))), r'weight_bits=\(8, 4\).*2 <= fewest <= most'),
     (dict(quant=dict(weigth_bits=(4, 8))), r"unknown keys \['weigth_bits'\]"),
+    (dict(quant=dict(mean_bits=1)), r'mean_bits=1 must lie in \[2, 16\]'),
+    (dict(quant=dict(mean_bits=5), target=dict(kind='bops', ratio=.02)), 'keep one of them'),
     (dict(quant=None, target=None), 'quant and target are both None'),
     (dict(target=dict(kind='energy', ratio=.5)), 'kind .*sparsity, macs, params, bops, latency'),
     (dict(target=dict(kind='latency', ratio=.5)), r"kind='latency' without table.*latency_table"),

@@ -14,7 +14,9 @@ from mmrazor.registry import MODELS
 from tiny_geta import HOOKS, SHAPE, STAGES, geta, geta_runner, optim
 from tiny_pose import batch, tiny_rtmpose
 
+from razor_ext.algorithms.geta.bit_tables import by_layer
 from razor_ext.compat import safe_load
+from razor_ext.pruning.costs import StructureCosts
 from razor_ext.quantization import (
     count_costs,
     fix_bits,
@@ -166,6 +168,20 @@ def test_targets_are_met(tmp_path: Path, dense: Path, target: dict, divisor: int
     else:
         costs = summarize_costs(count_costs(rebuilt(run), run.model.mutator.demo_data(run.model)))
         assert 0.97 * target['ratio'] < costs['bops'] / (graph.total_macs * 1024) <= target['ratio']
+
+
+def test_bits_are_spent_where_they_spare_most_up_to_a_mean() -> None:
+    model = MODELS.build(geta(quant=dict(weight_bits=(3, 8), activation_bits=(3, 8),
+                                         mean_bits=5), target=None))
+    names = list(model.bit_ranges())
+    losses = [100. if 'stage4' in name else 1. for name in names]
+    bits = dict(zip(names, model.bit_chooser()(losses)))
+    costs = StructureCosts(model.architecture, model.mutator)
+    mixed, uniform = (costs.summary(model.structure(), by_layer(model.architecture, widths))['bops']
+                      for widths in (bits, dict.fromkeys(names, 5)))
+    assert 0.99 * uniform < mixed <= uniform
+    assert len(set(bits.values())) > 2 and {3, 8} & set(bits.values())
+    assert MODELS.build(geta()).bit_chooser() is None
 
 
 @pytest.mark.parametrize('kind, options', [
