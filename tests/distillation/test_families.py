@@ -101,7 +101,7 @@ def test_weights_and_temperatures_are_set_or_refused() -> None:
     teacher = Teacher(Plain())
     doubled, plain = OutputDistillation(teacher, dict(weight=2.)), OutputDistillation(teacher, {})
     student, x = Plain(), torch.randn(4, 3)
-    assert doubled.losses(student, x, None)['loss_distill'] == pytest.approx(
+    assert float(doubled.losses(student, x, None)['loss_distill']) == pytest.approx(
         2 * plain.losses(student, x, None)['loss_distill'].item())
     with pytest.raises(ValueError, match='options are weight, all above 0'):
         OutputDistillation(teacher, dict(temperature=2.))
