@@ -1,5 +1,6 @@
 # What every finetune run shares, whichever algorithm has pruned. A config splices these names and
-# adds `compressed`, the folder that the run has left.
+# adds `compressed`, the folder that the run has left; `distill`, the checkpoint of the dense model,
+# lets that one teach.
 finetune = dict(type='mmrazor.CompressedModel', checkpoint='auto')
 
 # The optimizer of the dense training, its learning rate times lr_ratio; lr_quant is that of the

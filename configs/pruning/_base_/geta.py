@@ -1,7 +1,9 @@
-# What every GETA run shares. A config splices these names and adds `architecture` and `checkpoint`.
+# What every GETA run shares. A config splices these names and adds `architecture` and `checkpoint`;
+# distill=True lets the dense model teach.
 geta = dict(
     type='mmrazor.GETA',
-    # Bit widths of the finished model, and any other argument of QuantConfig. None only prunes.
+    # Bit widths of the finished model, and any other argument of QuantConfig; mean_bits spends the
+    # bits of one width where they spare most loss. None only prunes.
     quant=dict(weight_bits=(4, 8), activation_bits=(4, 8)),
     # kind='macs', 'params', 'bops' or 'latency' with the share to leave, or kind='sparsity' with
     # the share of channels to prune. None only quantizes.

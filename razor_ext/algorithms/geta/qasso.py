@@ -178,7 +178,7 @@ class QASSO(GroupSparseOptimizer):
         super()._load_extra_state(state)
         if self.bank is not None:
             self._stair = -1
-            if self._losses is not None:
+            if self._losses is not None and 'rounding_losses' in state:
                 self._losses.mean.copy_(state['rounding_losses'])
             self._frozen = state.get('frozen_bits')
             if self._frozen is not None:
