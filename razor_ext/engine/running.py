@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -25,8 +26,19 @@ class RankWatch:
     def __init__(self) -> None:
         self.processes: list[tuple[str, int]] = all_gather_object((_machine(), os.getpid()))
 
+    def find_dead(self, patience: float = 2.0) -> list[int]:
+        """Return the ranks on this machine whose process has ended.
+
+        Args:
+            patience: seconds to wait for one: connections close a moment before their process ends.
+        """
+        deadline = time.monotonic() + patience
+        while not (dead := self.dead()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return dead
+
     def dead(self) -> list[int]:
-        """Return the ranks on this machine whose process has ended."""
+        """Return the ranks on this machine whose process has ended by now."""
         return [rank for rank, (machine, process) in enumerate(self.processes)
                 if machine == _machine() and not _lives(process)]
 
@@ -68,6 +80,7 @@ def train(runner: Runner) -> None:
     with lock:
         try:
             runner.train()
+            leave_group()
         except RunInterrupted as stopped:
             if is_main_process():
                 print(stopped, file=sys.stderr, flush=True)
@@ -77,11 +90,11 @@ def train(runner: Runner) -> None:
             if len(watch.processes) == 1 or not is_lost_connection(error):
                 raise
             raise SystemExit(_describe(watch, runner, error)) from error
-        leave_group()
 
 
 def _describe(watch: RankWatch, runner: Runner, error: RuntimeError) -> str:
-    dead = [f'rank {rank} (process {watch.processes[rank][1]}) has died' for rank in watch.dead()]
+    dead = [f'rank {rank} (process {watch.processes[rank][1]}) has died'
+            for rank in watch.find_dead()]
     who = ', '.join(dead) or 'the connection to another rank is lost; its own output says why'
     record = Path(runner.work_dir, 'last_checkpoint')
     last = record.read_text(encoding='utf-8') if record.is_file() else None

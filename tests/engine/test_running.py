@@ -17,19 +17,26 @@ from tests.compat.tiny_run import make_run
 
 
 class DieHook(Hook):
-    """Kills this process before an iteration."""
+    """Kills this process before an iteration of the second epoch, or when all are done."""
+
+    def __init__(self, late: bool) -> None:
+        self.late = late
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        if runner.iter == 3:  # of the second epoch, of two batches a rank
+        if runner.iter == 3 and not self.late:  # of two batches a rank
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def after_run(self, runner):
+        if self.late:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _rank(rank: int, folder: str) -> None:
+def _rank(rank: int, folder: str, late: bool) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group('gloo', f'file://{folder}/meet', rank=rank, world_size=2)
     run = make_run(Path(folder, 'run'))
     if rank == 1:
-        run.register_hook(DieHook())
+        run.register_hook(DieHook(late))
     Path(folder, f'process{rank}').write_text(str(os.getpid()))
     try:
         running.train(run)
@@ -39,21 +46,22 @@ def _rank(rank: int, folder: str) -> None:
 
 
 @NO_CLOCK
-def test_the_rank_that_died_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize('late', [False, True])
+def test_the_rank_that_died_is_named(tmp_path: Path, late: bool) -> None:
     with pytest.raises(torch.multiprocessing.ProcessExitedException, match='SIGKILL'):
-        run_ranks(_survivor_first, (str(tmp_path), ))
+        run_ranks(_survivor_first, (str(tmp_path), late))
     message = (tmp_path / 'message').read_text()
     dead = (tmp_path / 'process1').read_text()
     assert f'rank 0: rank 1 (process {dead}) has died' in message
-    assert 'The last checkpoint is' in message and 'epoch_1.pth' in message
+    assert 'The last checkpoint is' in message and f'epoch_{3 if late else 1}.pth' in message
     assert '--resume' in message
 
 
-def _survivor_first(rank: int, folder: str) -> None:
+def _survivor_first(rank: int, folder: str, late: bool) -> None:
     """Run a rank as a child, so that the survivor is not ended before it has spoken."""
     child = os.fork()
     if child == 0:
-        _rank(rank, folder)
+        _rank(rank, folder, late)
     _, status = os.waitpid(child, 0)
     if rank == 1:
         while not Path(folder, 'message').exists():
