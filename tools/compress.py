@@ -13,12 +13,13 @@ from pathlib import Path
 import razor_ext  # noqa: F401  first: it repairs what is imported below
 
 # isort: split
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from razor_ext.engine import UnreadKeyError
 from razor_ext.engine.console import quiet
 from razor_ext.engine.families import find_pruned_as
-from razor_ext.engine.tool_config import find_config
+from razor_ext.engine.option_action import OptionAction
+from razor_ext.engine.tool_config import ConfigFileError, read_config
 from razor_ext.workflow.conclusion import conclude
 from razor_ext.workflow.configs import write_configs, write_dense
 from razor_ext.workflow.datasets import DATA_KEYS
@@ -71,7 +72,7 @@ def parse_args() -> argparse.Namespace:
                         'work_dirs/compress_METHOD_NAME)')
     parser.add_argument('--dry-run', action='store_true',
                         help='say what would be done, what would be left, and how long it takes')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+    parser.add_argument('--cfg-options', nargs='+', action=OptionAction, default={},
                         help='changes to data, loaders and schedule of the dense config, key=value')
     return parser.parse_args()
 
@@ -99,7 +100,7 @@ def main() -> None:
     quiet()
     try:
         request = read_request(args)
-        stock = Config.fromfile(find_config(args.config))
+        stock = read_config(args.config)
         work_dir = args.work_dir or Path('work_dirs', f'compress_{args.method}_{name(args.config)}')
         record = Record(work_dir, request.as_dict())
         dense = write_dense(request, stock, work_dir)
@@ -115,7 +116,7 @@ def main() -> None:
         run_steps(plan_steps(request, files, image, work_dir, epochs), record, work_dir / 'logs')
         table, page = conclude(work_dir, last_run(work_dir, epochs))
         print(f'{table}\nthe report is {page}')
-    except (FileNotFoundError, RequestError, StepError, UnreadKeyError) as error:
+    except (ConfigFileError, FileNotFoundError, RequestError, StepError, UnreadKeyError) as error:
         sys.exit(f'compress: {error}')
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import razor_ext  # noqa: F401  first: it repairs what is imported below
 
 # isort: split
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from razor_ext.deploy.checks import check_files, check_model_config
@@ -17,6 +17,8 @@ from razor_ext.deploy.errors import AuditError, DeployError, ParityError
 from razor_ext.engine import UnreadKeyError, check_config
 from razor_ext.engine.console import quiet
 from razor_ext.engine.lock import FolderInUseError
+from razor_ext.engine.option_action import OptionAction
+from razor_ext.engine.tool_config import ConfigFileError, merge_options, read_config
 from razor_ext.graph import GraphError
 from razor_ext.quantization import QuantFileError
 from razor_ext.structure import StructureError, load_compressed
@@ -78,7 +80,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--force', action='store_true', help='accept a slower result')
     parser.add_argument('--onnx-only', action='store_true',
                         help="leave the conversion of the ONNX file to the backend's machine")
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+    parser.add_argument('--cfg-options', nargs='+', action=OptionAction, default={},
                         help='changes to the model config, key=value')
     return parser.parse_intermixed_args()
 
@@ -108,13 +110,13 @@ def load_model(paths: list[str], options: dict) -> tuple[Config, str, str | None
         checkpoint, quant = folder.checkpoint_path, folder.quant_path
     elif len(paths) == 2:
         check_files(model_config=paths[0])
-        config, checkpoint, quant = Config.fromfile(paths[0]), paths[1], None
+        config, checkpoint, quant = read_config(paths[0]), paths[1], None
         check_model_config(config)
     else:
         raise DeployError(f'{len(paths)} paths name the model; give DEPLOY_CFG FOLDER IMG, or '
                           'DEPLOY_CFG MODEL_CFG CHECKPOINT IMG')
     check_config(config, config, options)
-    config.merge_from_dict(options)
+    merge_options(config, options)
     return config, str(checkpoint), None if quant is None else str(quant)
 
 
@@ -125,7 +127,7 @@ def main() -> None:
     MMLogger.get_instance('deploy', log_level=args.log_level)
     try:
         check_files(deploy_config=args.deploy_cfg)
-        deploy_cfg = Config.fromfile(args.deploy_cfg)
+        deploy_cfg = read_config(args.deploy_cfg)
         model_cfg, checkpoint, quant = load_model(args.model, args.cfg_options)
         from razor_ext.deploy.pipeline import DeployOptions, deploy
         options = DeployOptions(
@@ -138,8 +140,8 @@ def main() -> None:
             parent=args.parent, test=args.test, compare_static=args.compare_static,
             force=args.force, onnx_only=args.onnx_only)
         deploy(deploy_cfg, model_cfg, checkpoint, args.img, options)
-    except (AuditError, DeployError, FolderInUseError, GraphError, ParityError, QuantFileError,
-            StructureError, UnprunedError, UnreadKeyError) as error:
+    except (AuditError, ConfigFileError, DeployError, FolderInUseError, GraphError, ParityError,
+            QuantFileError, StructureError, UnprunedError, UnreadKeyError) as error:
         sys.exit(f'deploy: {error}')
 
 

@@ -7,12 +7,13 @@ import sys
 import razor_ext  # noqa: F401  first: it repairs what is imported below
 
 # isort: split
-from mmengine.config import Config, DictAction
 from prettytable import PrettyTable
 
 from razor_ext.engine import check_config
 from razor_ext.engine.console import quiet
 from razor_ext.engine.families import set_demo_input
+from razor_ext.engine.option_action import OptionAction
+from razor_ext.engine.tool_config import merge_options, read_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,7 +23,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='one of its checkpoints')
     parser.add_argument('--out', required=True,
                         help='the compressed folder to write, as a run leaves it')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
+    parser.add_argument('--cfg-options', nargs='+', action=OptionAction,
                         help='override settings of the config, key=value')
     return parser.parse_args()
 
@@ -52,10 +53,9 @@ def main() -> None:
     args = parse_args()
     quiet()
     try:
-        cfg = Config.fromfile(args.config)
+        cfg = read_config(args.config)
         check_config(cfg, options=args.cfg_options)
-        if args.cfg_options:
-            cfg.merge_from_dict(args.cfg_options)
+        merge_options(cfg, args.cfg_options or {})
         set_demo_input(cfg)
         compressed, dense = extract(cfg, args.checkpoint)
     except (FileNotFoundError, TargetMissedError, UnprunedError, ValueError) as error:

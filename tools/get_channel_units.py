@@ -13,13 +13,14 @@ from typing import Any
 import razor_ext  # noqa: F401  first: it repairs what is imported below
 
 # isort: split
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
 from razor_ext.engine import load_tool_config, write_json
 from razor_ext.engine.console import quiet
 from razor_ext.engine.families import find_config_input
+from razor_ext.engine.option_action import OptionAction
 from razor_ext.graph import GraphError, analyze
 from razor_ext.structure.rebuild import build_demo_input
 from razor_ext.structure.templates import choice_template, config_template
@@ -44,7 +45,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--shape', type=int, nargs='+',
                         help='whole shape of the input on which the model is traced, where it '
                         'cannot be told from the config')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
+    parser.add_argument('--cfg-options', nargs='+', action=OptionAction,
                         help='override settings of the config, key=value')
     return parser.parse_args()
 

@@ -6,7 +6,6 @@ import argparse
 import razor_ext  # noqa: F401  first: it repairs what is imported below
 
 # isort: split
-from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 from prettytable import PrettyTable
 
@@ -14,6 +13,7 @@ from razor_ext.deploy.counts import count_torch
 from razor_ext.engine import load_tool_config
 from razor_ext.engine.console import quiet
 from razor_ext.engine.families import find_config_input
+from razor_ext.engine.option_action import OptionAction
 from razor_ext.structure import build_demo_input
 
 
@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
                         help='input height and width, or the whole shape with batch and channels '
                         "(default: what the config or the model tells, by its family; else an "
                         'image of 224 x 224)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
+    parser.add_argument('--cfg-options', nargs='+', action=OptionAction,
                         help='override settings of the config, key=value')
     return parser.parse_args()
 

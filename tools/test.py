@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -62,9 +63,9 @@ def load(args: argparse.Namespace) -> Config:
         ValueError: no checkpoint is given for a config.
     """
     if args.checkpoint is not None and '://' not in args.checkpoint \
-            and not Path(args.checkpoint).is_file():
+            and not os.path.isfile(args.checkpoint):
         raise FileNotFoundError(f'checkpoint {args.checkpoint!r} does not exist')
-    if not Path(args.config).is_dir():
+    if not os.path.isdir(args.config):
         if args.checkpoint is None:
             raise ValueError(f'give the checkpoint to test {args.config!r} with, or the compressed '
                              'folder of a run alone')

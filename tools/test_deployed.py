@@ -7,12 +7,13 @@ import sys
 import razor_ext  # noqa: F401  first: it repairs what is imported below
 
 # isort: split
-from mmengine.config import Config, DictAction
 
 from razor_ext.deploy.checks import check_files
 from razor_ext.deploy.errors import DeployError
 from razor_ext.engine import write_json
 from razor_ext.engine.console import quiet
+from razor_ext.engine.option_action import OptionAction
+from razor_ext.engine.tool_config import ConfigFileError, merge_options, read_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,7 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('file', help='end2end.onnx of tools/deploy.py, or '
                         "OpenVINO's end2end.xml or ncnn's end2end.param beside it")
     parser.add_argument('--out', help='the file to save metric results, JSON')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+    parser.add_argument('--cfg-options', nargs='+', action=OptionAction, default={},
                         help='changes to the model config, key=value')
     return parser.parse_args()
 
@@ -35,12 +36,12 @@ def main() -> None:
     quiet()
     try:
         check_files(deploy_config=args.deploy_cfg, model_config=args.model_cfg, file=args.file)
-        deploy_cfg = Config.fromfile(args.deploy_cfg)
-        model_cfg = Config.fromfile(args.model_cfg)
-        model_cfg.merge_from_dict(args.cfg_options)
+        deploy_cfg = read_config(args.deploy_cfg)
+        model_cfg = read_config(args.model_cfg)
+        merge_options(model_cfg, args.cfg_options)
         from razor_ext.deploy.evaluate import evaluate_file
         metrics = evaluate_file(deploy_cfg, model_cfg, args.file)
-    except DeployError as error:
+    except (ConfigFileError, DeployError) as error:
         sys.exit(f'test_deployed: {error}')
     for name, value in metrics.items():
         print(f'{name}: {value:.4f}')

@@ -30,8 +30,8 @@ def check_files(**paths: str | os.PathLike | None) -> None:
         DeployError: Naming the first one that is missing.
     """
     for role, path in paths.items():
-        if path is not None and not Path(path).is_file():
-            raise DeployError(f'{role.replace("_", " ")} {os.fspath(path)!r} does not exist')
+        if path is not None and not os.path.isfile(path):
+            raise DeployError(f'{role.replace("_", " ")} {os.fspath(path)!r:.300} does not exist')
 
 
 def check_device(device: str) -> None:

@@ -29,6 +29,7 @@ from razor_ext.engine.families import import_deploy_modules
 
 from .backends import find_backend
 from .checks import check_input_size, load_strictly
+from .config_check import check_deploy_config
 from .errors import DeployError
 
 
@@ -52,6 +53,7 @@ class Conversion:
 
     def __post_init__(self) -> None:
         import_deploy_modules()
+        check_deploy_config(self.deploy_cfg)
         ir_config = get_ir_config(self.deploy_cfg)
         if IR.get(ir_config['type']) is not IR.ONNX:
             raise DeployError(f'only ONNX is exported here, {self.deploy_cfg.filename} asks for '

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.runner import Runner
@@ -15,6 +15,8 @@ from mmengine.runner import Runner
 from .config_check import check_config
 from .errors import RunError
 from .families import families, set_demo_input
+from .option_action import OptionAction
+from .tool_config import merge_options, read_config
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +24,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='config file path')
     parser.add_argument('--work-dir', help='the directory to save logs and models')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction,
+        '--cfg-options', nargs='+', action=OptionAction,
         help='override settings of the config, key=value; lists as key="[a,b]" or key=a,b')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
                         help='job launcher')
@@ -46,12 +48,11 @@ def load_config(args: argparse.Namespace, *, extra_keys: tuple[str, ...] = ()) -
 
     Raises:
         FileNotFoundError: the config does not exist.
+        ConfigFileError: it cannot be read, or an option does not fit it.
         UnreadKeyError: the config or an option holds a key that nothing reads.
     """
-    if not Path(args.config).is_file():
-        raise FileNotFoundError(f'config {args.config!r} does not exist')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config)
     check_config(cfg, extra_keys, args.cfg_options)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
@@ -66,7 +67,7 @@ def load_config(args: argparse.Namespace, *, extra_keys: tuple[str, ...] = ()) -
         hook.update(enable=True, show=args.show, out_dir=args.show_dir, interval=args.interval,
                     wait_time=args.wait_time)
     if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+        merge_options(cfg, args.cfg_options)
     set_demo_input(cfg)
     return cfg
 

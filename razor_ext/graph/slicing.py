@@ -34,8 +34,8 @@ def check_keep(units: Sequence[ChannelUnit], keep: Mapping[str, Any]) -> dict[st
     checked = {}
     for name, mask in keep.items():
         if name not in sizes:
-            raise SliceError(f'{name!r} is not a unit of this graph; its units are '
-                             f'{sorted(sizes)}')
+            raise SliceError(f'{name!r:.200} is not a unit of this graph; its units are '
+                             f'{sorted(sizes)!r:.1000}')
         mask = torch.as_tensor(mask).detach().cpu()
         if mask.dtype != torch.bool or mask.shape != (sizes[name], ):
             raise SliceError(f'the mask of unit {name!r} must be Boolean of shape '
@@ -96,10 +96,10 @@ def slice_tensors(model: nn.Module, removed: Positions, share: bool = False) -> 
         if name.startswith('output.'):
             continue
         if name not in tensors:
-            raise SliceError(f'the model has no parameter or buffer {name!r}, which the graph '
+            raise SliceError(f'the model has no parameter or buffer {name!r:.200}, which the graph '
                              'slices; analyze this model')
         old = tensors[name]
-        if positions.max() >= sizes[name][dim]:
+        if dim >= len(sizes[name]) or positions.max() >= sizes[name][dim]:
             raise SliceError(f'{name!r} has shape {sizes[name]}, too small for the graph; '
                              'analyze this model')
         rest = complement(positions, sizes[name][dim])

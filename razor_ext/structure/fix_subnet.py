@@ -46,7 +46,7 @@ def load_structure(source: str | os.PathLike | Mapping) -> dict[str, int]:
                              f'got {type(content).__name__}')
     for name, count in content.items():
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise StructureError(f'{place}: unit {name!r} keeps {count!r} channels; '
+            raise StructureError(f'{place}: unit {name!r:.200} keeps {count!r:.80} channels; '
                                  'a positive integer is needed')
     return content
 
@@ -63,14 +63,14 @@ def check_structure(structure: Mapping[str, int], num_channels: Mapping[str, int
     """
     for name, kept in structure.items():
         if name not in num_channels:
-            close = difflib.get_close_matches(name, num_channels, n=1, cutoff=0.0)
+            close = difflib.get_close_matches(name[:200], num_channels, n=1, cutoff=0.0)
             hint = f'; the closest unit is {close[0]!r}' if close else ''
             raise StructureError(
-                f'fix_subnet names unit {name!r}, which this model does not have{hint}. '
+                f'fix_subnet names unit {name!r:.200}, which this model does not have{hint}. '
                 'List the units with tools/get_channel_units.py; the file may belong to '
                 'another model')
         if kept > num_channels[name]:
-            raise StructureError(f'fix_subnet keeps {kept} channels of unit {name!r}, '
+            raise StructureError(f'fix_subnet keeps {kept!r:.80} channels of unit {name!r}, '
                                  f'which has only {num_channels[name]}')
 
 

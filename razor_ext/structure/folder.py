@@ -132,9 +132,9 @@ def find_folder(path: str | os.PathLike) -> Path:
         StructureError: there is none, or it is not whole.
     """
     path = Path(path)
-    if not path.is_dir():
-        raise StructureError(f'compressed folder {str(path)!r} does not exist; give the `{FOLDER}` '
-                             'folder of a finished run, or its work directory')
+    if not os.path.isdir(path):
+        raise StructureError(f'compressed folder {str(path)!r:.300} does not exist; give the '
+                             f'`{FOLDER}` folder of a finished run, or its work directory')
     folder = path / FOLDER if (path / FOLDER).is_dir() else path
     if (folder / STRUCTURE).is_file():
         return folder

@@ -134,8 +134,9 @@ class LayerTimes:
             for entry in content['kinds']:
                 self._grids[entry['kind'], entry['bits']] = _grid(entry)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-            raise LatencyFileError(f'latency file {self.path!r} is damaged ({error!r}); measure it '
-                                   'again with tools/analysis/latency_table.py') from error
+            raise LatencyFileError(f'latency file {self.path!r} is damaged ({error!r:.300}); '
+                                   'measure it again with tools/analysis/latency_table.py'
+                                   ) from error
 
     def milliseconds(self, shape: LayerShape, bits: int, inputs: float, outputs: float) -> float:
         """Time of a layer.

@@ -4,7 +4,6 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -80,8 +79,8 @@ def read_checkpoint(
         ValueError: it holds no state dict.
     """
     path = os.fspath(checkpoint)
-    if '://' not in path and not Path(path).is_file():
-        raise FileNotFoundError(f'checkpoint {path!r} does not exist; {missing}')
+    if '://' not in path and not os.path.isfile(path):
+        raise FileNotFoundError(f'checkpoint {path!r:.300} does not exist; {missing}')
     try:
         content = CheckpointLoader.load_checkpoint(path, map_location='cpu')
     except UnsafeCheckpointError:
@@ -166,7 +165,8 @@ def load_sliced(model: nn.Module, checkpoint: str | os.PathLike) -> None:
     if wrong or missing or unknown:
         raise ValueError(
             f'checkpoint {os.fspath(checkpoint)!r} is not of this structure: {len(missing)} keys '
-            f'are missing (first: {next(iter(missing), None)!r}), {len(unknown)} unknown (first: '
-            f'{next(iter(unknown), None)!r}), {len(wrong)} of another shape (first: '
-            f'{min(wrong, default=None)!r}); fix_subnet, quant and checkpoint must be of one run')
+            f'are missing (first: {next(iter(missing), None)!r:.200}), {len(unknown)} unknown '
+            f'(first: {next(iter(unknown), None)!r:.200}), {len(wrong)} of another shape '
+            f'(first: {min(wrong, default=None)!r:.200}); fix_subnet, quant and checkpoint must be '
+            'of one run')
     load_state(model, state)

@@ -35,6 +35,8 @@ from razor_ext.quantization import Quantizer
 from .fix_subnet import StructureError
 
 VERSION = 1
+#: Positions of a member: more than any model has channels, and than a file may make memory of.
+_MOST_POSITIONS = 1 << 26
 Shapes = Mapping[str, Sequence[int]]
 
 
@@ -123,14 +125,18 @@ def load_units(path: str | os.PathLike) -> AnalysedUnits:
             from error
     version = content.get('version') if isinstance(content, dict) else None
     if version != VERSION:
-        raise StructureError(f'{path} has version {version!r}, only {VERSION} is known; '
+        raise StructureError(f'{path} has version {version!r:.80}, only {VERSION} is known; '
                              f'{advice}, or update razor_ext')
     try:
-        return AnalysedUnits(tuple(_decode_unit(entry) for entry in content['units']),
-                             content['dense'], content['demo_input'], tuple(content['keep']))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StructureError(f'{path} is damaged ({type(error).__name__}: {error}): {advice}') \
-            from error
+        dense, keep = content['dense'], content['keep']
+        if not isinstance(dense, str) or not isinstance(keep, list) or not all(
+                isinstance(name, str) for name in keep):
+            raise ValueError(f'dense is {dense!r:.80} and keep {keep!r:.80}')
+        return AnalysedUnits(tuple(_decode_unit(entry) for entry in content['units']), dense,
+                             content['demo_input'], tuple(keep))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise StructureError(f'{path} is damaged ({type(error).__name__}: {str(error)[:300]}): '
+                             f'{advice}') from error
 
 
 def _encode_unit(unit: ChannelUnit) -> dict[str, Any]:
@@ -159,18 +165,21 @@ def _encode_member(member: UnitMember) -> dict[str, Any]:
 
 
 def _decode_member(entry: Mapping[str, Any], num_channels: int) -> UnitMember:
-    rows, columns = entry['shape']
-    name, order, role = entry['name'], entry['order'], entry['role']
+    rows, columns = (_integer(size, 'shape', 1) for size in entry['shape'])
+    if rows * columns > _MOST_POSITIONS:
+        raise ValueError(f'{rows} x {columns} positions')
+    name, order, role = str(entry['name']), entry['order'], entry['role']
     runs = [(_integer(start, 'start'), _integer(step, 'step', None), _integer(count, 'count', 1))
             for start, step, count in entry['runs']]
     if sum(count for _, _, count in runs) != rows * columns or rows != num_channels:
-        raise ValueError(f'{name}: the runs do not give positions [{num_channels}, {columns}]')
+        raise ValueError(f'{name:.100}: the runs do not give positions [{num_channels}, {columns}]')
     if order not in ('C', 'F') or role not in ('in', 'out'):
-        raise ValueError(f'{name}: order {order!r}, role {role!r}')
+        raise ValueError(f'{name:.100}: order {order!r:.40}, role {role!r:.40}')
+    ends = [end for start, step, count in runs for end in (start, start + step * (count - 1))]
+    if min(ends) < 0 or max(ends) > 2 ** 40:
+        raise ValueError(f'{name:.100}: the positions {min(ends)!r:.40} to {max(ends)!r:.40}')
     positions = np.concatenate([start + step * np.arange(count, dtype=np.int64)
                                 for start, step, count in runs])
-    if positions.min() < 0:
-        raise ValueError(f'{name}: a position is negative')
     positions = np.ascontiguousarray(positions.reshape((rows, columns), order=order))
     return UnitMember(name, _integer(entry['dim'], 'dim'), torch.from_numpy(positions), role)
 
@@ -178,7 +187,7 @@ def _decode_member(entry: Mapping[str, Any], num_channels: int) -> UnitMember:
 def _integer(value: Any, what: str, least: int | None = 0) -> int:
     if isinstance(value, bool) or not isinstance(value, int) \
             or (least is not None and value < least):
-        raise ValueError(f'{what} is {value!r}')
+        raise ValueError(f'{what} is {value!r:.80}')
     return value
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from .annotations import check_annotations
 from .request import RequestError
 
 #: What can be said of a data set, and of which part.
@@ -26,7 +27,7 @@ def dataset_overrides(cfg: Config, data: Mapping[str, str]) -> dict[str, Any]:
         change; nothing for no data.
 
     Raises:
-        RequestError: a file does not exist, or a data set is of another kind.
+        RequestError: a file does not exist or is damaged, or a data set is of another kind.
     """
     if not data:
         return {}
@@ -58,6 +59,9 @@ def _dataset(cfg: Config, loader: str, part: str, root: Path, data: Mapping[str,
         raise RequestError(f'{loader}.dataset is a {dataset.get("type")} without ann_file: '
                            '--data-root and the like are for one annotation file; write a config '
                            'with your data set that inherits from the stock one, and give that')
+    annotations = root / data.get(f'{part}_ann', '')
+    if annotations.suffix == '.json':
+        check_annotations(annotations)
     changes: dict[str, Any] = {}
     if 'data_root' in data:
         changes['data_root'] = str(root)

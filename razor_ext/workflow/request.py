@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -90,9 +91,9 @@ class Request:
                 raise RequestError(f'--{name.replace("_", "-")} {value} is too few')
         if self.divisor < 1:
             raise RequestError(f'--divisor {self.divisor} must be 1 or more')
-        if '://' not in self.checkpoint and not Path(self.checkpoint).is_file():
-            raise RequestError(f'checkpoint {self.checkpoint!r} does not exist; give the weights '
-                               'of the dense model, a file or an address')
+        if '://' not in self.checkpoint and not os.path.isfile(self.checkpoint):
+            raise RequestError(f'checkpoint {self.checkpoint!r:.300} does not exist; give the '
+                               'weights of the dense model, a file or an address')
 
     @property
     def quantizes(self) -> bool:

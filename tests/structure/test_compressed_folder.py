@@ -1,6 +1,7 @@
 """The compressed folder: written whole or not at all, read without tracing, refused if damaged."""
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -319,10 +320,10 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
             and Path(args[1]).parent == tmp_path)
         if inside:
             return original(*args, **kwargs)
-        raise OSError('no space left on device')
+        raise OSError(errno.ENOSPC, 'No space left on device')
 
     monkeypatch.setattr(owner, name, fail)
-    with pytest.raises(OSError, match='no space left'):
+    with pytest.raises(OSError, match=rf'no space is left to write {tmp_path}, which is as it was'):
         write_compressed(model, half(units, 1), tmp_path, config=run_config(), units=units)
     monkeypatch.undo()
     assert calls and contents(tmp_path) == before

@@ -23,6 +23,8 @@ from razor_ext.workflow.request import (
 )
 from razor_ext.workflow.schedule import scaled_schedule
 
+from .test_annotations import GOOD
+
 STOCK = 'mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_mobilenetv2_8xb64-210e_coco-256x192.py'
 RTMPOSE = 'mmpose::body_2d_keypoint/rtmpose/coco/rtmpose-s_8xb256-420e_coco-256x192.py'
 RTMO = 'mmpose::body_2d_keypoint/rtmo/coco/rtmo-s_8xb32-600e_coco-640x640.py'
@@ -92,7 +94,7 @@ def test_a_training_that_is_counted_in_iterations_keeps_its_shares(checkpoint: s
 @pytest.mark.parametrize('method', methods())
 def test_the_configs_are_those_of_the_tools(method: str, checkpoint: str, tmp_path: Path) -> None:
     (tmp_path / 'mine' / 'images').mkdir(parents=True)
-    (tmp_path / 'mine' / 'train.json').write_text('{}')
+    (tmp_path / 'mine' / 'train.json').write_text(json.dumps(GOOD))
     request = Request(
         STOCK, checkpoint, method, epochs=21, finetune_epochs=5, lr_ratio=0.25, divisor=16,
         distill=method != 'random',

@@ -5,13 +5,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from prettytable import PrettyTable
 
 import razor_ext  # noqa: F401  (repairs upstream before it is imported)
 from razor_ext.deploy.checks import check_files
 from razor_ext.deploy.errors import DeployError
 from razor_ext.engine import load_tool_config, write_json
+from razor_ext.engine.option_action import OptionAction
 from razor_ext.graph import GraphError, analyze
 
 
@@ -27,7 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', default='.', help='folder of divisors.json')
     parser.add_argument('--table-dir', default='work_dirs/latency',
                         help='folder of measured times, one file per machine')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+    parser.add_argument('--cfg-options', nargs='+', action=OptionAction, default={},
                         help='changes to the model config, key=value')
     return parser.parse_args()
 

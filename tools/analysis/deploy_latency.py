@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from prettytable import PrettyTable
 
 import razor_ext  # noqa: F401  (repairs upstream before it is imported)
@@ -21,6 +21,7 @@ from razor_ext.deploy.checks import check_files
 from razor_ext.deploy.errors import DeployError
 from razor_ext.deploy.latency import Spread
 from razor_ext.engine import load_tool_config, write_json
+from razor_ext.engine.option_action import OptionAction
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,7 +47,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seed', type=int, default=0, help='of the structure')
     parser.add_argument('--out', help='the file to save the figures, JSON')
     parser.add_argument('--keep', metavar='FOLDER', help='keep the ONNX files there')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+    parser.add_argument('--cfg-options', nargs='+', action=OptionAction, default={},
                         help='changes to the model config, key=value')
     return parser.parse_args()
 

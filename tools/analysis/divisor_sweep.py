@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from prettytable import PrettyTable
 
 import razor_ext  # noqa: F401  (repairs upstream before it is imported)
@@ -15,6 +15,7 @@ from razor_ext.deploy.checks import check_files
 from razor_ext.deploy.errors import DeployError
 from razor_ext.deploy.latency import Spread
 from razor_ext.engine import load_tool_config, write_json
+from razor_ext.engine.option_action import OptionAction
 from razor_ext.structure import StructureError
 
 
@@ -32,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--threads', type=int, default=1, help='0 for all cores (default: 1)')
     parser.add_argument('--work-dir', default='.',
                         help='folder of divisor_sweep.json and divisor_sweep.png')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+    parser.add_argument('--cfg-options', nargs='+', action=OptionAction, default={},
                         help='changes to the model config, key=value')
     return parser.parse_args()
 

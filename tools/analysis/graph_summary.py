@@ -4,11 +4,11 @@ from __future__ import annotations
 import argparse
 
 import torch
-from mmengine.config import DictAction
 from mmengine.registry import MODELS, init_default_scope
 
 import razor_ext  # noqa: F401  (repairs upstream packages, registers models)
 from razor_ext.engine import load_tool_config
+from razor_ext.engine.option_action import OptionAction
 from razor_ext.graph import analyze
 from razor_ext.structure import build_demo_input
 
@@ -20,7 +20,7 @@ def parse_args() -> argparse.Namespace:
                         help="shape of the example input (default: that of the model's family)")
     parser.add_argument('--keep', nargs='*', default=[], help='modules or parameters left whole')
     parser.add_argument('--draw', help='also draw to this .svg or .png file')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='config overrides')
+    parser.add_argument('--cfg-options', nargs='+', action=OptionAction, help='config overrides')
     return parser.parse_args()
 
 

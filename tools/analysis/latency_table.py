@@ -10,13 +10,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner  # noqa: F401  (registers the scopes)
 
 import razor_ext  # noqa: F401  (repairs upstream before it is imported)
 from razor_ext.deploy.errors import DeployError
 from razor_ext.engine import load_tool_config, write_json
+from razor_ext.engine.option_action import OptionAction
 
 if TYPE_CHECKING:
     from razor_ext.pruning import PruningAlgorithm
@@ -34,7 +35,7 @@ def parse_args() -> argparse.Namespace:
                         help='the latency file (default: work_dirs/latency/latency.json)')
     parser.add_argument('--table-dir', default='work_dirs/latency',
                         help='folder of measured times, one file per machine')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+    parser.add_argument('--cfg-options', nargs='+', action=OptionAction, default={},
                         help='changes to the config, key=value')
     return parser.parse_args()
 

@@ -3,8 +3,7 @@ from __future__ import annotations
 
 import argparse
 
-from mmengine.config import DictAction
-
+from razor_ext.engine.option_action import OptionAction
 from razor_ext.pose import ensure_people
 
 
@@ -15,7 +14,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--val', type=int, default=500, help='scenes to judge by, 0 for none')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument(
-        '--scene', nargs='+', action=DictAction, default=None, metavar='KEY=VALUE',
+        '--scene', nargs='+', action=OptionAction, default=None, metavar='KEY=VALUE',
         help='options of razor_ext.walker.SceneOptions, such as size=192,256 people=1,2')
     return parser.parse_args()
 

@@ -53,7 +53,7 @@ def main() -> None:
     try:
         count = write_store(args.target, sequences(args.source, args.on_corrupt,
                                                      args.data_in_use))
-    except (ValueError, FileExistsError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         raise SystemExit(f'error: {error}') from error
     print(f'\n{count} sequences in {args.target}')
 

@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 import razor_ext  # noqa: F401  (registers the data sets)
+from razor_ext.engine.json_file import read_json
+from razor_ext.engine.tool_config import read_config
 from razor_ext.gait.visualization import condition_rows, save_image, silhouette_strip, view_chart
 
 
@@ -31,14 +31,14 @@ def main() -> None:
     args = parse_args()
     try:
         if args.command == 'strip':
-            dataset = DATASETS.build(Config.fromfile(args.config).test_dataloader.dataset)
+            dataset = DATASETS.build(read_config(args.config).test_dataloader.dataset)
             rows = condition_rows(dataset, args.subject, args.view)
             image = silhouette_strip(rows, args.frames)
         else:
             lines = {}
             for path in args.figures:
                 run = '' if len(args.figures) == 1 else f'{Path(path).parent.parent.name} '
-                for name, by_view in json.loads(Path(path).read_text()).items():
+                for name, by_view in read_json(path).items():
                     lines[run + name] = by_view
             image = view_chart(lines)
         save_image(image, args.out)

@@ -42,6 +42,12 @@ def _key(shape: LayerShape, bits: int) -> str:
     return f'{shape.inputs}>{shape.outputs} {shape.kind} at {bits}'
 
 
+def _spread(**values: float) -> Spread:
+    if not all(type(value) in (int, float) and value > 0 for value in values.values()):
+        raise ValueError(f'{values!r:.100} are no times')
+    return Spread(**values)
+
+
 class LatencyTable:
     """Times of layers, read from and written to one file per machine.
 
@@ -61,10 +67,10 @@ class LatencyTable:
         if self.path.is_file():
             try:
                 content = read_json(self.path)
-                self._entries = {key: Spread(**value) for key, value in content.items()}
+                self._entries = {key: _spread(**value) for key, value in content.items()}
             except (ValueError, TypeError, AttributeError) as error:
-                raise DeployError(f'latency table {os.fspath(self.path)!r} is damaged ({error}); '
-                                  'delete it to measure again') from error
+                raise DeployError(f'latency table {os.fspath(self.path)!r} is damaged '
+                                  f'({str(error)[:200]}); delete it to measure again') from error
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -44,7 +44,8 @@ def read_settings(path: str | Path) -> Any:
         with open(path, 'rb') as file:
             raw = file.read(_BYTES + 1)
     except (OSError, ValueError) as error:
-        raise SettingError(f'{path}: cannot be read: {error}') from error
+        raise SettingError(f'{path!s:.300}: cannot be read: '
+                           f'{getattr(error, "strerror", None) or error!s:.200}') from error
     if len(raw) > _BYTES:
         raise SettingError(f'{path}: more than {_BYTES} bytes; this is no file of settings')
     try:
