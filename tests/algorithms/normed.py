@@ -1,7 +1,8 @@
 """Runs of every algorithm over a tiny model with batch norms, on numbers that a hook spoils."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
-from mmengine.registry import MODELS
+from mmengine.optim import OptimWrapper
+from mmengine.registry import MODELS, OPTIM_WRAPPERS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -33,6 +35,16 @@ class NormedRegressor(BaseModel):
         x = self.norm1(self.conv1(inputs)).relu()
         x = self.head(self.norm2(self.conv2(x)).relu().mean(-1))
         return dict(loss=nn.functional.mse_loss(x, data_samples)) if mode == 'loss' else x
+
+
+@OPTIM_WRAPPERS.register_module(force=True)
+class HalfOptimWrapper(OptimWrapper):
+    """Computes in half precision on the CPU, as `AmpOptimWrapper` does on a GPU."""
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        with super().optim_context(model), torch.autocast('cpu', torch.float16):
+            yield
 
 
 class Sines(Dataset):
@@ -72,8 +84,9 @@ def dense_weights(path: Path, change: Callable[[nn.Module], None] | None = None)
 
 
 def odd_run(algorithm: str, folder: Path, *hooks: Hook, lr: float = 1e-2, batch_size: int = 8,
-            change: Callable[[nn.Module], None] | None = None, ema: bool = False) -> Runner:
-    """Return a run of an algorithm of `settings.ALGORITHMS`."""
+            change: Callable[[nn.Module], None] | None = None, ema: bool = False,
+            steps: int = STEPS, wrapper: str = 'OptimWrapper') -> Runner:
+    """Return a run of an algorithm of `settings.ALGORITHMS`, with two checkpoints at a time."""
     row = ALGORITHMS[algorithm]
     base, prefix = Config.fromfile(row.base), row.prefix
     dense = dense_weights(folder / 'dense.pth', change)
@@ -86,12 +99,12 @@ def odd_run(algorithm: str, folder: Path, *hooks: Hook, lr: float = 1e-2, batch_
         train_dataloader=dict(batch_size=batch_size, num_workers=0, dataset=Sines(),
                               sampler=dict(type='DefaultSampler', shuffle=True),
                               collate_fn=default_collate),
-        train_cfg=dict(type='IterBasedTrainLoop', max_iters=STEPS),
-        optim_wrapper={'type': 'OptimWrapper', **base[f'{prefix}_optim'], **row.optim,
+        train_cfg=dict(type='IterBasedTrainLoop', max_iters=steps),
+        optim_wrapper={'type': wrapper, **base[f'{prefix}_optim'], **row.optim,
                        'optimizer': dict(type='SGD', lr=lr, momentum=.9)},
         custom_hooks=[dict(type='EMAHook', update_buffers=True, priority=49)] if ema else [],
         default_hooks=dict(base[f'{prefix}_hooks'], checkpoint=dict(
-            type='CheckpointHook', by_epoch=False, interval=10)))))
+            type='CheckpointHook', by_epoch=False, interval=steps // 2, max_keep_ckpts=2)))))
     for hook in hooks:
         runner.register_hook(hook)
     return runner

@@ -19,6 +19,9 @@ from tests.gait.gait_compression import plain_text
 from .normed import SpoilHook, odd_run
 
 ALGORITHMS = ('geta', 'group_fisher', 'l1', 'taylor', 'random')
+#: The others share their steps and their guard with group_fisher.
+MOST = ('geta', 'group_fisher', *(pytest.param(name, marks=pytest.mark.slow) for name in (
+    'geta_prune_only', 'l1', 'taylor', 'random')))
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -59,7 +62,7 @@ def test_a_nan_pixel_costs_a_step_and_nothing_else(tmp_path: Path, algorithm: st
 
 
 @pytest.mark.parametrize('value', [float('inf'), -float('inf'), 1e30, 3e38, 1e-40])
-@pytest.mark.parametrize('algorithm', ['geta', 'group_fisher'])
+@pytest.mark.parametrize('algorithm', MOST)
 def test_other_pixels(tmp_path: Path, algorithm: str, value: float) -> None:
     run = odd_run(algorithm, tmp_path, SpoilHook(_pixel(value), 6))
     run.train()
@@ -105,7 +108,7 @@ ODD_RUNS = {
 
 
 @pytest.mark.parametrize('case', ODD_RUNS)
-@pytest.mark.parametrize('algorithm', ['geta', 'group_fisher'])
+@pytest.mark.parametrize('algorithm', MOST)
 def test_odd_runs_end_with_a_finite_model(tmp_path: Path, algorithm: str, case: str) -> None:
     options = dict(ODD_RUNS[case])
     spoil = options.pop('spoil', None)
@@ -114,7 +117,39 @@ def test_odd_runs_end_with_a_finite_model(tmp_path: Path, algorithm: str, case: 
     check_finite_end(run)
 
 
-@pytest.mark.parametrize('algorithm', ['geta', 'group_fisher'])
+@pytest.mark.parametrize('algorithm', MOST)
+def test_a_step_that_overflows_in_half_precision_is_skipped(
+        tmp_path: Path, algorithm: str) -> None:
+    run = odd_run(algorithm, tmp_path, SpoilHook(_pixel(1e5), 6), wrapper='HalfOptimWrapper')
+    before: list[Tensor] = []
+
+    class Look(SpoilHook):
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            before.append(runner.model.architecture.conv1.weight.detach().clone())
+
+    run.register_hook(Look(_all(0.0), -1))
+    run.train()
+    skipped = torch.equal(before[6], before[5])
+    assert skipped or algorithm == 'geta'  # whose grid of the inputs clips the value
+    assert not torch.equal(before[7], before[6])
+    check_finite_end(run)
+
+
+@pytest.mark.parametrize('algorithm', ALGORITHMS)
+def test_weights_that_become_nan_are_named_and_nothing_is_written(
+        tmp_path: Path, algorithm: str) -> None:
+    class Ruin(SpoilHook):
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            if runner.iter == runner.max_iters - 1:
+                runner.model.architecture.conv2.bias.data[0] = float('nan')
+
+    run = odd_run(algorithm, tmp_path, Ruin(_all(0.0), -1))
+    with pytest.raises((RuntimeError, ValueError), match=r'NaN or infinite.*conv2.*diverged'):
+        run.train()
+    assert not (tmp_path / 'run' / 'compressed').exists()
+
+
+@pytest.mark.parametrize('algorithm', MOST)
 def test_a_run_that_diverges_says_so(tmp_path: Path, algorithm: str) -> None:
     """A learning rate of 1e6 may blow the weights up; then the error is not that of a target."""
     run = odd_run(algorithm, tmp_path, lr=1e6)
