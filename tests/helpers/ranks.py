@@ -29,7 +29,7 @@ def run_ranks(function: Callable, args: tuple = (), ranks: int = 2, stall: float
     spent, since = -1.0, time.monotonic()
     try:
         while not context.join(timeout=1):
-            now = sum(_work(process.pid) for process in context.processes)
+            now = sum(work_of(process.pid) for process in context.processes)
             if now > spent:
                 spent, since = now, time.monotonic()
             assert time.monotonic() - since < stall, f'no rank has worked for {stall} seconds'
@@ -39,7 +39,7 @@ def run_ranks(function: Callable, args: tuple = (), ranks: int = 2, stall: float
             process.join()
 
 
-def _work(process: int) -> float:
+def work_of(process: int) -> float:
     """Return the processor time of a process, in ticks; 0 when it has ended."""
     try:
         fields = Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()
