@@ -66,9 +66,9 @@ if __name__ == '__main__':
                 'pose = razor_ext.pose.family:FAMILY',
             ],
         },
-        install_requires=requirements('runtime'),
+        install_requires=requirements('runtime') + requirements('nodeps'),
         extras_require={
-            'all': requirements('runtime') + tests + optional,
+            'all': requirements('runtime') + requirements('nodeps') + tests + optional,
             'classification': requirements('classification'),
             'tests': tests,
             'optional': optional,

@@ -35,6 +35,7 @@ ALTERNATIVES = {
 # requirements/<name>.txt, whether it is required, options of the command that installs from it.
 GROUPS = (
     ('runtime', True, ''),
+    ('nodeps', True, '--no-deps '),
     ('mminstall', True, '--no-deps '),
     ('tests', False, ''),
     ('tests_nodeps', False, '--no-deps '),

@@ -119,7 +119,8 @@ razor_install_openmmlab() {
     if "$RAZOR_PYTHON" -m pip show -q mmcv 2>/dev/null; then unwanted='^mmcv-lite'; fi
     grep -v "$unwanted" "$RAZOR_ROOT/requirements/mminstall.txt" >"$RAZOR_VENV/mminstall.txt" &&
         "$RAZOR_PYTHON" -m pip install --no-deps -c "$RAZOR_CONSTRAINTS" \
-            -r "$RAZOR_VENV/mminstall.txt" -r "$RAZOR_ROOT/requirements/tests_nodeps.txt"
+            -r "$RAZOR_ROOT/requirements/nodeps.txt" -r "$RAZOR_VENV/mminstall.txt" \
+            -r "$RAZOR_ROOT/requirements/tests_nodeps.txt"
 }
 
 razor_setup() {
