@@ -30,7 +30,7 @@ from .coverage import Recorder
 from .mutation import ROOT, Mutant, install, mutants_of
 
 #: What is mutated, and the tests of it.
-FOLDERS = ('graph', 'pruning', 'quantization', 'structure', 'deploy')
+FOLDERS = ('graph', 'pruning', 'quantization', 'structure', 'deploy', 'algorithms/geta')
 TESTS = tuple(f'tests/{name}' for name in (*FOLDERS, 'plain', 'algorithms/test_contract.py'))
 #: Seconds of tests that a mutant is given at most.
 BUDGET = 30.0
