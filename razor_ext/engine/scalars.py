@@ -7,8 +7,7 @@ from mmengine.config import Config
 
 from .errors import RunError
 
-#: Later ones need a protobuf that MMDeploy does not work with.
-PACKAGE = 'tensorboard<2.17'
+PACKAGE = 'tensorboard'
 
 
 def add_tensorboard(cfg: Config) -> None:
@@ -24,7 +23,7 @@ def add_tensorboard(cfg: Config) -> None:
         importlib.import_module('torch.utils.tensorboard')
     except ImportError as error:
         raise RunError(f'--tensorboard: the package that writes for it cannot be used ({error}); '
-                       f"pip install '{PACKAGE}'") from error
+                       f'pip install {PACKAGE}') from error
     if cfg.get('visualizer') is None:
         cfg.visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
     backends = list(cfg.visualizer.get('vis_backends') or ())

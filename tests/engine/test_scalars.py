@@ -25,9 +25,8 @@ def test_a_backend_is_added_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A later tensorboard raises so too, over the protobuf that is installed.
     monkeypatch.setitem(sys.modules, 'torch.utils.tensorboard', None)
-    with pytest.raises(RunError, match=r"pip install 'tensorboard<2\.17'"):
+    with pytest.raises(RunError, match='pip install tensorboard'):
         scalars.add_tensorboard(Config())
 
 
