@@ -1,6 +1,7 @@
 """Set the grids from the weights and from real batches, before training starts."""
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -33,8 +34,7 @@ class Observer:
         low, high = torch.aminmax(flat)
         self.low = low if self.low is None else torch.minimum(self.low, low)
         self.high = high if self.high is None else torch.maximum(self.high, high)
-        stride = -(-flat.numel() // _SAMPLES)
-        self.samples.append(flat[::stride].clone())
+        self.samples.append(flat[::_stride(x.shape)].clone())
 
     @property
     def extremes(self) -> tuple[Tensor, Tensor]:
@@ -46,6 +46,17 @@ class Observer:
         if self.low is None or self.high is None:
             raise CalibrationError('the observer has seen no tensor')
         return self.low, self.high
+
+
+def _stride(shape: Sequence[int]) -> int:
+    """Return the distance of samples, which has no factor in common with any dimension.
+
+    Else all of them might lie in one column or channel.
+    """
+    stride = max(1, -(-math.prod(shape) // _SAMPLES))
+    while any(math.gcd(stride, size) > 1 for size in shape):
+        stride += 1
+    return stride
 
 
 RangeMethod = Callable[[Tensor, Tensor, Tensor, Quantizer, float], tuple[Tensor, Tensor]]

@@ -62,6 +62,16 @@ def test_an_outlier_stretches_only_the_extremes(method):
         assert quantizer.q_m.item() < 40 and error < 2
 
 
+def test_samples_do_not_lie_in_one_column():
+    # Silhouettes of 64 x 44: a step of 176 would see the faint first column alone.
+    model = nn.Sequential(nn.Conv2d(1, 4, 3))
+    quantize_model(model, QuantConfig(activation_bits=(8, 8)))
+    images = torch.rand(256, 1, 64, 44)
+    images[..., :8] *= 0.1
+    calibrate(model, [images])
+    assert model[0].input_quantizer.q_m.item() == pytest.approx(1, abs=0.05)
+
+
 def test_weight_ranges_per_channel_and_their_mse_choice():
     torch.manual_seed(0)
     errors = {}
