@@ -32,7 +32,7 @@ FAMILY = Family(
     name='gait',
     requires=('mmengine', 'mmcv'),
     modules=('razor_ext.gait.models', 'razor_ext.gait.datasets', 'razor_ext.gait.evaluation',
-             'razor_ext.gait.hooks', 'razor_ext.gait.quantized'),
+             'razor_ext.gait.hooks', 'razor_ext.gait.quantized', 'razor_ext.gait.rows'),
     deploy_modules=('razor_ext.gait.deploy.codebase', ),
     # Six frames: two steps of the temporal convolutions, which take three at once.
     demo_inputs={RECOGNIZER: (1, 1, 6, 64, 44)},

@@ -23,6 +23,7 @@ LAYERS = (
     ('structure', ),
     ('pruning', ),
     ('algorithms', ),
+    ('posttraining', ),
     ('classification', 'detection', 'gait', 'pose'),
     ('deploy', ),
     ('plain', 'report'),
