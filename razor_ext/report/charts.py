@@ -87,14 +87,56 @@ def curve_chart(series: Mapping[str, Sequence[tuple[float, float]]], label: str,
     return _svg(draw, 2.6)
 
 
-def _svg(draw: Any, height: float) -> str:
+def pareto_chart(points: Sequence[tuple[str, float, float]], x_label: str, y_label: str) -> str:
+    """Draw runs by what they cost and what they reach, joined where none is better in both.
+
+    Args:
+        points: name, cost and metric of each run.
+        x_label, y_label: what cost and metric are.
+
+    Returns:
+        The SVG.
+    """
+    def draw(axes: Axes) -> None:
+        for name, x, y in points:
+            axes.plot([x], [y], 'o', color=_FIRST, markersize=6)
+            axes.annotate(name, (x, y), xytext=(6, -4), textcoords='offset points', fontsize=9)
+        best = pareto_front([(x, y) for _, x, y in points])
+        axes.plot(*zip(*(points[number][1:] for number in best)), '-', color=_FIRST, linewidth=1)
+        axes.margins(x=0.15, y=0.15)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+
+    return _svg(draw, 3.6, whole=False)
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Return the numbers of the points that none other beats, the cheapest first.
+
+    Args:
+        points: cost, of which less is better, and metric, of which more is.
+
+    Example:
+        >>> pareto_front([(2, 0.5), (1, 0.4), (2, 0.3), (3, 0.5)])
+        [1, 0]
+    """
+    front, best = [], float('-inf')
+    for number in sorted(range(len(points)), key=lambda n: (points[n][0], -points[n][1])):
+        if points[number][1] > best:
+            front.append(number)
+            best = points[number][1]
+    return front
+
+
+def _svg(draw: Any, height: float, whole: bool = True) -> str:
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH, height), layout='constrained')
         axes = figure.subplots()
         draw(axes)
         for side in ('top', 'right'):
             axes.spines[side].set_visible(False)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if whole:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if len(axes.get_legend_handles_labels()[0]) > 1:
             axes.legend(frameon=False, loc='upper left', bbox_to_anchor=(1.0, 1.0))
         buffer = io.StringIO()
