@@ -37,6 +37,8 @@ class Quantized:
         """Return the bits of every quantized side."""
         return {layer: dict(sides) for layer, sides in self.bits.items()}
 
+    fewest_bits = expected_bits = most_bits
+
 
 @MODELS.register_module()
 class PostTraining(PruningAlgorithm):

@@ -9,17 +9,19 @@ from razor_ext.report.collect import collect
 from razor_ext.report.page import write_report
 
 
-def conclude(work_dir: Path, run: Path) -> tuple[str, Path]:
+def conclude(work_dir: Path, run: Path, dense: Path | None = None) -> tuple[str, Path]:
     """Lay out what a finished pipeline has left, and write its report.
 
     Args:
         work_dir: of the pipeline.
         run: work directory of its last training.
+        dense: folder of the dense model's test and deployment; None for that in `work_dir`.
 
     Returns:
         The table, whose metric is the first one of the evaluation; and the page.
     """
-    stages = [Stage('dense', work_dir / 'dense' / 'deploy', work_dir / 'dense' / 'metrics.json'),
+    dense = dense or work_dir / 'dense'
+    stages = [Stage('dense', dense / 'deploy', dense / 'metrics.json'),
               Stage('compressed', work_dir / 'deploy', work_dir / 'metrics.json')]
     comparison = Comparison.of(stages)
     drawn = {f'{name}, {how}': stage.deploy_dir / f'output_{file}.jpg'

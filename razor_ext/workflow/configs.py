@@ -13,7 +13,7 @@ from mmengine.config import Config
 from razor_ext.engine import atomic_write, check_config
 
 from .datasets import dataset_overrides
-from .request import FINETUNE, SHARED, SHIPPED, Length, Request
+from .request import FINETUNE, POST_TRAINING, SHARED, SHIPPED, Length, Request, RequestError
 from .schedule import scaled_schedule
 
 #: Folder of the configs in the work directory.
@@ -60,6 +60,8 @@ def write_dense(request: Request, cfg: Config, work_dir: Path) -> Path:
     values: dict[str, Any] = {key: _changes(cfg.get(key), changed[key])
                               for key in sorted(touched)}
     values = merge(values, dataset_overrides(changed, request.data))
+    if request.validate:
+        values = merge(values, _validation(merge(changed.to_dict(), values)))
     path = folder / 'dense.py'
     _write(path, f'The dense model of {request.config}.', [base], {**_imports(cfg), **values})
     return path
@@ -83,22 +85,17 @@ def write_configs(request: Request, dense: Path, deployment: Mapping[str, Any], 
     files = ConfigFiles(dense, *(folder / f'{name}.py' for name in ('prune', 'finetune',
                                                                     'deploy')))
     imports = _imports(cfg)
-    model: dict[str, Any] = {'checkpoint': request.checkpoint, 'divisor': request.divisor,
-                             'target': dict(kind=request.target[0], ratio=request.target[1])}
-    if request.method == 'geta':
-        model['quant'] = None if request.bits is None else dict(
-            weight_bits=request.bits, activation_bits=request.bits)
     architecture = _architecture(pruned_as or {})
-    if request.distill:
-        model['distill'] = True
     finetuned = {'compressed': str(work_dir / 'prune'),
                  **({'distill': request.checkpoint} if request.distill else {})}
     rate = {} if request.lr_ratio is None else {'lr_ratio': request.lr_ratio}
+    base = request.method if request.trains else POST_TRAINING
     _write(files.prune, f'{request.method} on {request.config}.', [
-        'dense.py', _relative(SHARED / f'{request.method}.py', folder)], {
-            **imports, 'model': _splice(request.method, {'architecture': architecture}, model),
-            'optim_wrapper': _splice(f'{request.method}_optim', {}, rate),
-            'default_hooks': _splice(f'{request.method}_hooks', {}, {}),
+        'dense.py', _relative(SHARED / f'{base}.py', folder)], {
+            **imports, 'model': _splice(base, {'architecture': architecture}, _model(request)),
+            **({} if not request.trains else {
+                'optim_wrapper': _splice(f'{base}_optim', {}, rate),
+                'default_hooks': _splice(f'{base}_hooks', {}, {})}),
             **_schedule(cfg, request.length)})
     _write(files.finetune, f'Finetunes what {request.method} has left of {request.config}.', [
         'dense.py', _relative(SHARED / f'{FINETUNE}.py', folder)], {
@@ -110,6 +107,46 @@ def write_configs(request: Request, dense: Path, deployment: Mapping[str, Any], 
            [_relative(SHIPPED / 'configs' / 'deploy' / '_base_' / 'onnxruntime.py', folder)],
            deployment)
     return files
+
+
+def _model(request: Request) -> dict[str, Any]:
+    """Return what a request says of the algorithm."""
+    model: dict[str, Any] = {'checkpoint': request.checkpoint, 'divisor': request.divisor,
+                             'target': dict(kind=request.target[0], ratio=request.target[1])}
+    bits = None if request.bits is None else dict(weight_bits=request.bits,
+                                                  activation_bits=request.bits)
+    if request.method == 'geta':
+        model['quant'] = bits
+    if request.distill and request.trains:
+        model['distill'] = True
+    if not request.trains:
+        model['quant'] = None if bits is None else dict(
+            bits, weight_granularity='channel', weight_power=False)
+        model['mean_bits'] = request.mean_bits
+        if request.method != POST_TRAINING:
+            model['scores'] = [request.method]
+    return model
+
+
+def _validation(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a test on the validation set.
+
+    Raises:
+        RequestError: the config has none.
+    """
+    if not cfg.get('val_dataloader') or not cfg.get('val_evaluator'):
+        raise RequestError('the config has no val_dataloader and val_evaluator, on which '
+                           '--max-drop judges')
+    return {f'test_{part}': value if not isinstance(value, Mapping) else {'_delete_': True, **value}
+            for part in ('dataloader', 'evaluator')
+            for value in [_settled(cfg[f'val_{part}'])]}
+
+
+def _settled(value: Any) -> Any:
+    """Return settings without what they say of those that they have taken the place of."""
+    if isinstance(value, Mapping):
+        return {key: _settled(item) for key, item in value.items() if key != '_delete_'}
+    return value
 
 
 def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:

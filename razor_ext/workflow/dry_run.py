@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from prettytable import PrettyTable
 
+from razor_ext.posttraining.algorithm import ALLOCATIONS, PostTraining
 from razor_ext.pruning import PruningAlgorithm
 from razor_ext.pruning.costs import StructureCosts
 from razor_ext.quantization import calibrate
@@ -53,6 +54,10 @@ def describe(prune: Path, finetune_share: float) -> str:
         if not isinstance(algorithm, PruningAlgorithm):
             raise RequestError(f'{prune}: {type(algorithm).__name__} has no dry run')
         algorithm.init_weights()
+        if isinstance(algorithm, PostTraining):
+            return '\n'.join([algorithm.mutator.graph.summary(), '', _costs(algorithm), '',
+                              'nothing is trained: a pass or two over the images for each of '
+                              f'{len(ALLOCATIONS) * len(algorithm.scores) + 1} variants'])
         loader = runner.build_dataloader(cfg.train_dataloader)
         steps = _steps(cfg, loader)
         wrapper = runner.build_optim_wrapper(cfg.optim_wrapper)
@@ -74,7 +79,10 @@ def _steps(cfg: Config, loader: Any) -> int:
 
 
 def _costs(algorithm: PruningAlgorithm) -> str:
-    costs, mutator = StructureCosts(algorithm.architecture, algorithm.mutator), algorithm.mutator
+    mutator = algorithm.mutator
+    quantized = isinstance(algorithm, PostTraining) and algorithm.quantizes
+    costs = StructureCosts(algorithm.at_width(None).architecture if quantized
+                           else algorithm.architecture, mutator)
     dense = mutator.choice_template
     structure = _structure(algorithm)
     table = PrettyTable(['', 'dense', 'predicted'], align='r')

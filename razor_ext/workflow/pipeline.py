@@ -12,7 +12,7 @@ from .steps import Step, python
 
 
 def plan_steps(request: Request, files: ConfigFiles, image: str, work_dir: Path,
-               epochs: tuple[float, float]) -> list[Step]:
+               epochs: tuple[float, float], dense: bool = True) -> list[Step]:
     """Return the steps of a request, in order.
 
     Args:
@@ -21,17 +21,12 @@ def plan_steps(request: Request, files: ConfigFiles, image: str, work_dir: Path,
         image: input that the exporter traces.
         work_dir: where the results go.
         epochs: length of the prune and of the finetune run, in any unit; 0 of the latter for none.
+        dense: whether the dense model is tested and deployed, too.
     """
     run = last_run(work_dir, epochs)
     steps = [
-        Step('test_dense', 'test the dense model', python(
-            'test.py', str(files.dense), request.checkpoint, '--work-dir', str(work_dir / 'dense'),
-            '--out', str(work_dir / 'dense' / 'metrics.json')), 'test'),
-        Step('deploy_dense', 'deploy the dense model', python(
-            'deploy.py', str(files.deploy), str(files.dense), request.checkpoint, image,
-            '--work-dir', str(work_dir / 'dense' / 'deploy')), 'deploy'),
-        Step('prune', f'compress by {request.method}', _train(
-            request, files.prune, work_dir / 'prune'), 'train', epochs[0])]
+        *(dense_steps(request, files, image, work_dir / 'dense') if dense else ()),
+        _compressing(request, files, work_dir, epochs[0])]
     if epochs[1]:
         steps.append(Step('finetune', 'finetune', _train(
             request, files.finetune, work_dir / 'finetune'), 'train', epochs[1]))
@@ -43,6 +38,31 @@ def plan_steps(request: Request, files: ConfigFiles, image: str, work_dir: Path,
         Step('deploy', f'deploy for {request.backend}, and test the file', python(
             'deploy.py', str(files.deploy), str(run / 'compressed'), image, '--work-dir',
             str(work_dir / 'deploy'), '--test', *_calibration(request, files)), 'deploy', 2.)]
+
+
+def dense_steps(request: Request, files: ConfigFiles, image: str, folder: Path) -> list[Step]:
+    """Return the steps that test and deploy the dense model.
+
+    Args:
+        request, files, image: see `plan_steps`.
+        folder: where the results go.
+    """
+    return [
+        Step('test_dense', 'test the dense model', python(
+            'test.py', str(files.dense), request.checkpoint, '--work-dir', str(folder),
+            '--out', str(folder / 'metrics.json')), 'test'),
+        Step('deploy_dense', 'deploy the dense model', python(
+            'deploy.py', str(files.deploy), str(files.dense), request.checkpoint, image,
+            '--work-dir', str(folder / 'deploy')), 'deploy')]
+
+
+def _compressing(request: Request, files: ConfigFiles, work_dir: Path, epochs: float) -> Step:
+    if request.trains:
+        return Step('prune', f'compress by {request.method}', _train(
+            request, files.prune, work_dir / 'prune'), 'train', epochs)
+    return Step('prune', 'compress without training', python(
+        'post_train.py', str(files.prune), '--work-dir', str(work_dir / 'prune'), '--images',
+        str(request.images)), 'post_train')
 
 
 def last_run(work_dir: Path, epochs: tuple[float, float]) -> Path:

@@ -15,6 +15,7 @@ from mmpose.registry import MODELS
 
 from razor_ext.structure import load_compressed
 from razor_ext.workflow.dry_run import describe
+from tests.algorithms.contract import bit_widths
 from tests.algorithms.settings import CONFIGS, FAMILIES
 from tests.tools.commands import run
 
@@ -84,19 +85,23 @@ def test_mistakes_end_with_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / 'out').exists()
 
 
+def compress_mine(folder: Path) -> tuple[object, ...]:
+    """Return the command over `write_people` and `write_checkpoint`, without its lengths."""
+    loaders = [f'{loader}_dataloader.{option}' for loader in ('train', 'val', 'test')
+               for option in ('num_workers=0', 'persistent_workers=False')]
+    return (
+        sys.executable, 'tools/compress.py', STOCK, folder / 'dense.pth',
+        '--data-root', folder / 'mine', '--train-ann', 'people.json', '--val-ann', 'people.json',
+        '--train-images', 'photos', '--val-images', 'photos', '--work-dir', folder / 'out',
+        '--cfg-options', 'train_dataloader.batch_size=4', *loaders)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_stock_config_becomes_integers_and_a_report(tmp_path: Path) -> None:
     write_people(tmp_path / 'mine')
     write_checkpoint(tmp_path / 'dense.pth')
-    command = (
-        sys.executable, 'tools/compress.py', STOCK, tmp_path / 'dense.pth',
-        '--data-root', tmp_path / 'mine', '--train-ann', 'people.json', '--val-ann', 'people.json',
-        '--train-images', 'photos', '--val-images', 'photos', '--work-dir', tmp_path / 'out',
-        '--epochs', 20, '--finetune-epochs', 2, '--cfg-options', 'train_dataloader.batch_size=4',
-        'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False',
-        'val_dataloader.num_workers=0', 'val_dataloader.persistent_workers=False',
-        'test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False')
+    command = (*compress_mine(tmp_path), '--epochs', 20, '--finetune-epochs', 2)
     text = run(*command)
     assert 'times faster' in text
     folder = load_compressed(tmp_path / 'out' / 'finetune')
@@ -107,3 +112,43 @@ def test_a_stock_config_becomes_integers_and_a_report(tmp_path: Path) -> None:
     assert (tmp_path / 'out' / 'deploy' / 'end2end.onnx').stat().st_size < 0.5 * dense['bytes']
     assert '<svg' in (tmp_path / 'out' / 'report.html').read_text()
     assert run(*command).count('done before') == 6
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_without_training_two_shares_give_two_files_and_a_plot(tmp_path: Path) -> None:
+    write_people(tmp_path / 'mine')
+    write_checkpoint(tmp_path / 'dense.pth')
+    command = (*compress_mine(tmp_path), '--epochs', 0, '--images', 8, '--pareto', '0.8,0.5',
+               '--bits', '6-8', '--mean-bits', 7, '--method', 'taylor')
+    text = run(*command)
+    assert text.count('compress without training') == 4  # begun and ended, twice
+    rows = json.loads((tmp_path / 'out' / 'runs.json').read_text())
+    assert [row['name'] for row in rows] == ['dense', 'macs=0.8', 'macs=0.5']
+    for row, share in zip(rows[1:], (0.8, 0.5)):
+        assert row['macs'] <= share * rows[0]['macs'] * 1.01
+        assert row['bytes'] < 0.5 * rows[0]['bytes']
+        folder = load_compressed(tmp_path / 'out' / f'macs-{share}' / 'prune')
+        assert folder.quant_path is not None
+        assert set(bit_widths(folder.quant_path).values()) > {7}
+    assert '<svg' in (tmp_path / 'out' / 'runs.html').read_text()
+    assert run(*command).count('done before') == 8
+    # And on by training.
+    assert 'finetune' in run(sys.executable, 'tools/train.py',
+                             tmp_path / 'out' / 'macs-0.5' / 'configs' / 'finetune.py',
+                             '--work-dir', tmp_path / 'on', '--cfg-options',
+                             'train_cfg.max_epochs=1')
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_an_accuracy_budget_is_searched_on_the_validation_set(tmp_path: Path) -> None:
+    write_people(tmp_path / 'mine')
+    write_checkpoint(tmp_path / 'dense.pth')
+    command = (*compress_mine(tmp_path), '--epochs', 0, '--images', 8, '--max-drop', 50,
+               '--method', 'l1', '--bits', 8)
+    text = run(*command)
+    found = json.loads((tmp_path / 'out' / 'search.json').read_text())
+    assert found['finished'][str(found['share'])] <= 50
+    assert f'macs={found["share"]:g} is the smallest that was found' in text
+    assert (tmp_path / 'out' / f'macs-{found["share"]:g}' / 'deploy' / 'end2end.onnx').is_file()

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from razor_ext.engine import UnreadKeyError, check_config
 from razor_ext.workflow.configs import write_configs, write_dense
 from razor_ext.workflow.model import build_dense, deploy_config
-from razor_ext.workflow.pipeline import lengths
+from razor_ext.workflow.pipeline import lengths, plan_steps
 from razor_ext.workflow.request import (
     SHIPPED,
     Length,
@@ -19,6 +19,7 @@ from razor_ext.workflow.request import (
     RequestError,
     methods,
     parse_bits,
+    parse_shares,
     parse_target,
 )
 from razor_ext.workflow.schedule import scaled_schedule
@@ -53,7 +54,8 @@ def test_targets_and_bits_are_read() -> None:
 
 @pytest.mark.parametrize(('values', 'expected'), [
     (dict(method='magic'), 'geta'), (dict(target=('macs', 1.5)), 'macs=1.5'),
-    (dict(epochs=0), '--epochs 0'), (dict(iters=0), '--iters 0'), (dict(divisor=0), '--divisor 0'),
+    (dict(epochs=-1), '--epochs -1'), (dict(iters=-1), '--iters -1'),
+    (dict(divisor=0), '--divisor 0'),
     (dict(checkpoint='no.pth'), "'no.pth' does not exist")])
 def test_a_request_that_cannot_be_is_refused(values: dict, expected: str, checkpoint: str) -> None:
     with pytest.raises(RequestError, match=expected):
@@ -121,6 +123,59 @@ def test_the_configs_are_those_of_the_tools(method: str, checkpoint: str, tmp_pa
     assert (prune.model.get('distill'), finetune.model.get('distill')) == (
         (None, None) if method == 'random' else (True, checkpoint))
     assert {'pruning', 'checkpoint'} <= set(prune.default_hooks)
+
+
+def test_without_training_there_is_no_optimizer_and_no_hook(checkpoint: str, tmp_path: Path
+                                                            ) -> None:
+    (tmp_path / 'mine' / 'images').mkdir(parents=True)
+    request = Request(STOCK, checkpoint, 'post_training', ('macs', 0.65), epochs=0, mean_bits=6.5,
+                      finetune_epochs=3, validate=True,
+                      data=dict(data_root=str(tmp_path / 'mine'), val_images='images'))
+    assert request.quantizes
+    config = stock()
+    config.val_dataloader.dataset.ann_file = 'held_out.json'
+    files = write_configs(request, write_dense(request, config, tmp_path), {}, tmp_path)
+    prune, finetune = (Config.fromfile(path) for path in (files.prune, files.finetune))
+    for cfg in (prune, finetune):
+        check_config(cfg)
+        assert cfg.test_dataloader.dataset.ann_file == 'held_out.json'
+        assert cfg.test_dataloader.dataset.data_prefix == dict(img='images')
+        assert cfg.test_evaluator.type == 'CocoMetric'
+    assert prune.model.type == 'mmrazor.PostTraining'
+    assert prune.model.mean_bits == 6.5
+    assert tuple(prune.model.quant.weight_bits) == (4, 8)
+    assert prune.model.quant.weight_granularity == 'channel'
+    assert 'constructor' not in prune.optim_wrapper
+    assert 'pruning' not in prune.default_hooks
+    assert finetune.model.compressed == str(tmp_path / 'prune')
+    assert lengths(request, prune.train_cfg) == (0., 3.)
+    step = plan_steps(request, files, 'x.jpg', tmp_path, (0., 0.))[2]
+    assert Path(step.command[1]).name == 'post_train.py'
+    assert step.command[-1] == '512'
+    alone = Request(STOCK, checkpoint, 'l1', epochs=0, bits=None)
+    files = write_configs(alone, write_dense(alone, stock(), tmp_path), {}, tmp_path)
+    model = Config.fromfile(files.prune).model
+    assert (model.scores, model.quant) == (['l1'], None)
+
+
+@pytest.mark.parametrize(('values', 'expected'), [
+    (dict(method='geta', epochs=0), 'leave --method out'),
+    (dict(method='post_training', epochs=3), 'is none of'),
+    (dict(mean_bits=6.0), '--mean-bits 6.0 is for --epochs 0'),
+    (dict(method='post_training', epochs=0, mean_bits=9.0), 'lies outside --bits'),
+    (dict(method='post_training', epochs=0, mean_bits=6.0, bits=None), 'lies outside --bits'),
+    (dict(method='post_training', epochs=0, mean_bits=6.0, target=('bops', .02)), 'both say'),
+    (dict(method='post_training', epochs=0, images=1), '--images 1')])
+def test_what_does_not_go_together_is_refused(values: dict, expected: str, checkpoint: str) -> None:
+    with pytest.raises(RequestError, match=expected):
+        Request(**{'config': STOCK, 'checkpoint': checkpoint, **values})
+
+
+def test_shares_are_read() -> None:
+    assert parse_shares('0.7,0.5') == [0.7, 0.5]
+    for text in ('0.7;0.5', '0.5,0.5', '1.5', '0'):
+        with pytest.raises(RequestError, match='--pareto'):
+            parse_shares(text)
 
 
 def test_data_that_are_not_there_and_options_that_nothing_reads_are_refused(
