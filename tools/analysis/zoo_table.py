@@ -28,7 +28,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo import PACKAGES, config_names, family_of, root_of
+from zoo import PACKAGES, config_names, family_of, root_of, type_name
 
 BEGIN, END = '<!-- begin: table of the zoo -->', '<!-- end: table of the zoo -->'
 #: What no model can do with mmcv-lite, or that is not one network.
@@ -81,11 +81,13 @@ def input_shape(cfg: Any, package: str) -> tuple[int, ...]:
         size = (codec or {}).get('input_size') or cfg.get('input_size', (256, 256))
         size = (size, size) if isinstance(size, int) else size
         return 1, 3, size[1], size[0]
+    if package == 'mmseg' and type_name(model.decode_head) != 'PSAHead':  # its masks have a size
+        return 1, 3, 256, 256
     if package == 'mmseg':
         size = cfg.get('crop_size') or (model.get('data_preprocessor') or {}).get('size')
-        return 1, 3, *(size or (512, 512))
+        return 1, 3, *size
     if package == 'mmdet':
-        return (1, 3, 320, 320)
+        return 1, 3, 320, 320
     backbone = model.get('backbone') or {}
     size = backbone.get('img_size') or crop_size(cfg) or 224
     channels = 1 if backbone.get('type') == 'LeNet5' else 3
@@ -122,7 +124,7 @@ def measure(config: str) -> dict[str, Any]:
     cfg = load_tool_config(config, None)
     init_default_scope(cfg.get('default_scope', package))
     model = MODELS.build(without_weights(cfg.model)).eval()
-    if find_demo_input(model) is None:
+    if package == 'mmdet' or find_demo_input(model) is None:
         data = torch.randn(input_shape(cfg, package))
         shape: Any = tuple(data.shape)
     else:
@@ -181,6 +183,8 @@ def one(config: str, file: str) -> None:
 def families(packages: list[str], match: str, every: bool) -> Iterator[tuple[str, str, str]]:
     """Yield package, family and config of what is to be run."""
     from mmengine.config import Config
+
+    import razor_ext  # noqa: F401  configs import packages that it repairs
     for package in packages:
         found: dict[str, str] = {}
         for name in config_names(package, PACKAGES[package], match if every else ''):
@@ -189,8 +193,8 @@ def families(packages: list[str], match: str, every: bool) -> Iterator[tuple[str
             except Exception as error:  # of a config of the zoo
                 print(f'{package}::{name} cannot be read: {type(error).__name__}', file=sys.stderr)
                 continue
-            if model is None:
-                continue
+            if model is None or 'rpn_head' in model or (package == 'mmdet' and 'head' in model):
+                continue  # two stages, or a classifier
             family = family_of(model)
             if every:
                 found[name] = family
