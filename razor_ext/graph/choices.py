@@ -38,6 +38,20 @@ def choose(units: Sequence[ChannelUnit], shares: Sequence[float], seed: int,
     return keep
 
 
+def uneven_choice(units: Sequence[ChannelUnit], seed: int, start: float
+                  ) -> dict[str, torch.Tensor]:
+    """Choose channels at random, between a quarter and three quarters of each unit.
+
+    Args:
+        units: The units.
+        seed: Seed of the choice.
+        start: Where between the two, from 0 to 1, the share of the first unit lies; the next ones
+            step by the golden ratio, so that those that come close are far apart.
+    """
+    return choose(units, [LEAST + (MOST - LEAST) * ((start + 0.618033988749895 * i) % 1)
+                          for i in range(len(units))], seed)
+
+
 def telling_choices(units: Sequence[ChannelUnit]) -> list[dict[str, torch.Tensor]]:
     """Choices of channels under which sizes that Python code holds show.
 
@@ -48,8 +62,7 @@ def telling_choices(units: Sequence[ChannelUnit]) -> list[dict[str, torch.Tensor
     """
     count = len(units)
     even = [(i + 0.5) / count for i in range(count)]
-    golden = [LEAST + (MOST - LEAST) * ((0.3 + 0.618033988749895 * i) % 1) for i in range(count)]
-    random = choose(units, golden, seed=1)
+    random = uneven_choice(units, seed=1, start=0.3)
     return [choose(units, even, seed=0, where='first'), random,
             {name: ~mask for name, mask in random.items()},
             choose(units, [0.5 * (i % 2) for i in range(count)], seed=2, where='last')]

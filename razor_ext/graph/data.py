@@ -56,6 +56,7 @@ class GraphData:
         flow: The finished pass over it.
         frozen: What the pass froze.
         free_outputs: Output number -> dimensions of it that may shrink.
+        policy: Shape of a split -> the axis that is kept, where it is not the first candidate.
 
     Attributes:
         units: Prunable units in execution order.
@@ -70,7 +71,8 @@ class GraphData:
     """
 
     def __init__(self, model: nn.Module, args: tuple, kwargs: dict[str, Any], program: Program,
-                 flow: Flow, frozen: Frozen, free_outputs: Mapping[int, Sequence[int]]) -> None:
+                 flow: Flow, frozen: Frozen, free_outputs: Mapping[int, Sequence[int]],
+                 policy: Mapping[tuple, int]) -> None:
         self.model = model
         self.args = args
         self.kwargs = kwargs
@@ -78,6 +80,7 @@ class GraphData:
         self.flow = flow
         self.refused: dict[str, str] = {}
         self.evidence: Evidence | None = None
+        self.policy = dict(policy)
         self.splits = dict(frozen.sites)
         self._frozen = frozen
         self._own = {*shares(model), *orders(model)}  # of the traced copy alone

@@ -17,11 +17,13 @@ class Evidence:
         copies: Slim copies of the model, on each of which two choices were compared; 0 for a model
             that was proved on the whole.
         error: Largest difference that was found, relative to the largest output.
+        remembered: Whether this was compared in an earlier run, and one more choice was tried now.
     """
 
     whole: int
     copies: int
     error: float
+    remembered: bool = False
 
     def unseen(self, channels: int) -> float:
         """Bound the chance that a unit is wrong and the proof has not seen it.

@@ -13,6 +13,7 @@ from . import attention, shuffles  # noqa: F401 (register stand-ins and fixers)
 from .data import FrozenEntry, GraphData
 from .draw import draw as draw_graph
 from .errors import NothingToPruneError
+from .memory import remembered
 from .proof import check_slice, prove
 from .propagate import propagate
 from .search import Policy, verified
@@ -63,8 +64,8 @@ class ChannelGraph(GraphData):
 
 
 def analyze(model: nn.Module, example_inputs: Any, *, keep: Sequence[str] = (),
-            free_outputs: Mapping[int, Sequence[int]] | None = None, verify: bool = True
-            ) -> ChannelGraph:
+            free_outputs: Mapping[int, Sequence[int]] | None = None, verify: bool = True,
+            memory: str | Path | None = None) -> ChannelGraph:
     """Find which channels of a model must live or die together.
 
     The forward pass is traced to ATen operators on fake tensors of a copy in eval mode; the model
@@ -77,6 +78,7 @@ def analyze(model: nn.Module, example_inputs: Any, *, keep: Sequence[str] = (),
         free_outputs: Number of an output tensor -> dimensions of it that may shrink; by default
             no output changes its shape.
         verify: Prove the units on the real module in float64 and freeze those that fail.
+        memory: Folder of proofs: what was proved of the same structure is not proved again.
 
     Returns:
         The graph.
@@ -96,11 +98,12 @@ def analyze(model: nn.Module, example_inputs: Any, *, keep: Sequence[str] = (),
 
     def build(policy: Policy) -> ChannelGraph:
         flow, frozen = propagate(program, policy, kept, free_outputs)
-        return ChannelGraph(clone, args, kwargs, program, flow, frozen, free_outputs)
+        return ChannelGraph(clone, args, kwargs, program, flow, frozen, free_outputs, policy)
 
     graph = build({})
     if verify and graph.units:
-        graph = verified(graph, build)
+        graph = verified(graph, build) if memory is None else remembered(graph, build,
+                                                                         Path(memory))
     if not graph.units:
         raise NothingToPruneError(_why_nothing(graph))
     return graph

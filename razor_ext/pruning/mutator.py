@@ -10,7 +10,8 @@ from mmengine.logging import print_log
 from mmrazor.registry import MODELS
 from torch import nn
 
-from razor_ext.graph import ChannelGraph, ChannelUnit, NothingToPruneError, analyze
+from razor_ext.graph import (ChannelGraph, ChannelUnit, NothingToPruneError, analyze,
+                             proof_folder)
 from razor_ext.graph.norms import mask_norms, shares
 from razor_ext.structure.demo_input import build_demo_input
 from razor_ext.structure.divisor import check_divisor
@@ -69,7 +70,8 @@ class GraphMutator:
             print_log(f'left whole, since requires_grad is False: {", ".join(frozen)}',
                       logger='current')
         try:
-            self._graph = analyze(supernet, self.demo_data(supernet), keep=[*self.keep, *frozen])
+            self._graph = analyze(supernet, self.demo_data(supernet), keep=[*self.keep, *frozen],
+                                  memory=proof_folder())
         except NothingToPruneError as error:
             raise (NothingToPruneError(f'{len(frozen)} layers are frozen (requires_grad is False), '
                                        f'first: {frozen[0]}; {error}') if frozen else error

@@ -11,7 +11,7 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from razor_ext.compat.safe_load import UnsafeCheckpointError
-from razor_ext.graph import ChannelUnit, analyze, slice_units
+from razor_ext.graph import ChannelUnit, analyze, proof_folder, slice_units
 
 from .demo_input import build_demo_input
 from .fix_subnet import StructureError, check_structure
@@ -33,7 +33,8 @@ def find_units(model: nn.Module, demo_input: Sequence[int] | Mapping | None = No
         demo_input: makes the input on which the model is traced, see `build_demo_input`.
         keep: modules and parameters to leave whole.
     """
-    return analyze(model, build_demo_input(demo_input).get_data(model), keep=keep).units
+    return analyze(model, build_demo_input(demo_input).get_data(model), keep=keep,
+                   memory=proof_folder()).units
 
 
 def slice_structure(model: nn.Module, structure: Mapping[str, int],

@@ -9,7 +9,7 @@ from mmengine.registry import MODELS, init_default_scope
 import razor_ext  # noqa: F401  (repairs upstream packages, registers models)
 from razor_ext.engine import load_tool_config
 from razor_ext.engine.option_action import OptionAction
-from razor_ext.graph import analyze
+from razor_ext.graph import analyze, proof_folder
 from razor_ext.structure import build_demo_input
 
 
@@ -30,7 +30,7 @@ def main() -> None:
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     model = MODELS.build(cfg.model)
     data = torch.randn(args.shape) if args.shape else build_demo_input(None).get_data(model)
-    graph = analyze(model, data, keep=args.keep)
+    graph = analyze(model, data, keep=args.keep, memory=proof_folder())
     print(graph.summary())
     print(f'masked and sliced outputs differ by {graph.prove(0.5):.1e} at half of every unit')
     if args.draw:
