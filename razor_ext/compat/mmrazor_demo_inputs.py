@@ -41,7 +41,8 @@ def mend_pose_input_shape() -> bool:
     """Make the demo input of a pose model obey ``input_shape``.
 
     Upstream passes the shape in the place of ``for_training`` and always makes one image with
-    width and height exchanged.
+    width and height exchanged. Of a head that it does not know (RTMW) the image is without people,
+    which tracing does not look at.
     """
     upstream = importlib.import_module(f'{_DEMO_INPUTS}.mmpose_demo_input').demo_mmpose_inputs
     if 'input_shape' in inspect.signature(upstream).parameters:
@@ -51,9 +52,12 @@ def mend_pose_input_shape() -> bool:
     def _get_mm_data(self: Any, model: nn.Module, input_shape: tuple[int, ...],
                      training: bool = False) -> dict:
         shape = image_shape(model, input_shape, demo_inputs.BaseDemoInput.default_shape)
-        data = upstream(model, bool(training), batch_size=shape[0])
-        data['inputs'] = torch.rand(shape, device=data['inputs'].device)
-        return data
+        inputs = torch.rand(shape, device=next(model.parameters()).device)
+        try:
+            samples = upstream(model, bool(training), batch_size=shape[0])['data_samples']
+        except AssertionError:  # a head that is not predefined
+            samples = None
+        return {'inputs': inputs, 'data_samples': samples}
 
     demo_inputs.DefaultMMPoseDemoInput._get_mm_data = _get_mm_data
     return True

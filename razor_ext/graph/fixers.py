@@ -6,7 +6,7 @@ attention, which models of any family are made of; a family adds its own with `r
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable
 
 import torch
@@ -77,6 +77,17 @@ def find_fixer(module: nn.Module) -> Fixer | None:
         if name in _LAZY_FIXERS:
             return _LAZY_FIXERS[name]
     return None
+
+
+def part_sizes(positions: torch.Tensor, sizes: Sequence[int]) -> list[int]:
+    """Return how many positions are left of each part of a dimension.
+
+    Args:
+        positions: Those that are kept, ascending.
+        sizes: Of the parts before slicing.
+    """
+    bounds = torch.tensor([0, *sizes]).cumsum(0)
+    return torch.searchsorted(positions, bounds).diff().tolist()
 
 
 @register_fixer(nn.modules.conv._ConvNd)

@@ -13,7 +13,6 @@ from .data import GraphData
 from .errors import TraceError
 from .ids import Axis
 from .stand_ins import exposed
-from .structure import structure_copy
 from .trace import Call, trace
 
 
@@ -102,12 +101,19 @@ def first_mismatch(graph: GraphData, keep: Mapping[str, torch.Tensor], sliced: n
                    args: tuple, kwargs: dict[str, Any]) -> Mismatch | None:
     """Trace a sliced model and compare shapes and slice bounds with the graph's prediction.
 
+    Args:
+        graph: Of the whole model.
+        keep: Unit name -> Boolean mask of the channels that stay.
+        sliced: A copy in eval mode that nobody else uses.
+        args: Positional inputs.
+        kwargs: Keyword inputs.
+
     Returns:
         None if all is as predicted, as far as the two traces can be compared.
     """
     error: TraceError | None = None
     try:
-        program = trace(exposed(structure_copy(sliced)), args, kwargs)
+        program = trace(exposed(sliced), args, kwargs)
     except TraceError as caught:
         error, program = caught, caught.program
     choice = Choice(graph, keep)

@@ -72,17 +72,19 @@ class Prover:
     def base(self) -> list[torch.Tensor]:
         """Outputs of the whole model."""
         with torch.no_grad():
-            return outputs_of(self._call(self.model))
+            return outputs_of(self._call(self.state))
 
-    def _call(self, model: nn.Module, state: Mapping[str, torch.Tensor] | None = None) -> Any:
-        model = structure_copy(model)  # a forward pass may write to its module
+    def _call(self, state: Mapping[str, torch.Tensor]) -> Any:
+        state = {name: tensor.clone() for name, tensor in state.items()}
+        return self._run(structure_copy(self.model), state)
+
+    def _run(self, model: nn.Module, state: Mapping[str, torch.Tensor] | None = None) -> Any:
+        """Call a copy of a model, to which its forward pass may write."""
         args, kwargs = self._inputs
         with untouched_rng():
             torch.manual_seed(0)
-            if state is None:
-                return model(*args, **kwargs)
-            state = {name: tensor.clone() for name, tensor in state.items()}
-            return call_with(model, state, args, kwargs)
+            return model(*args, **kwargs) if state is None else call_with(
+                model, state, args, kwargs)
 
     def compare(self, keep: Mapping[str, torch.Tensor]) -> tuple[float, list[torch.Tensor]]:
         """Mask and slice the same channels.
@@ -101,7 +103,8 @@ class Prover:
                     rest = complement(positions, expected[number].shape[dim])
                     expected[number] = expected[number].index_select(
                         dim, rest.to(expected[number].device))
-            found = outputs_of(self._call(slice_tensors(self.model, removed)))
+            found = outputs_of(self._run(_own_buffers(
+                slice_tensors(self.model, removed, share=True))))
         if [a.shape for a in expected] != [b.shape for b in found]:
             raise SliceError(f'the sliced model returns shapes {[tuple(b.shape) for b in found]}, '
                              f'not {[tuple(a.shape) for a in expected]}')
@@ -119,7 +122,7 @@ class Prover:
             if name in state:
                 state[name] = state[name].index_fill(dim, positions.to(state[name].device), 0)
         with torch.no_grad():
-            return outputs_of(self._call(self.model, state))
+            return outputs_of(self._call(state))
 
     def mismatch(self, keep: Mapping[str, torch.Tensor]) -> Mismatch | None:
         """Return the first operator of the sliced module that is not as the graph predicts.
@@ -189,9 +192,7 @@ class Prover:
         return [unit for unit in units if not moves(unit)]
 
     def _functional(self, parameters: Mapping[str, torch.Tensor]) -> Any:
-        with untouched_rng():
-            torch.manual_seed(0)
-            return call_with(structure_copy(self.model), parameters, *self._inputs)
+        return self._run(structure_copy(self.model), parameters)
 
 
 class SlimProver(Prover):
@@ -215,6 +216,16 @@ class SlimProver(Prover):
 
     def other(self, seed: int) -> SlimProver:
         return SlimProver(self._plain, self.graph, self._own, seed)
+
+
+def _own_buffers(model: nn.Module) -> nn.Module:
+    """Give a copy that shares tensors buffers of its own: a forward pass may write to them."""
+    copies: dict[int, torch.Tensor] = {}
+    for module in model.modules():
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                module._buffers[name] = copies.setdefault(id(buffer), buffer.clone())
+    return model
 
 
 def describe(exception: Exception) -> str:

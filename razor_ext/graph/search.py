@@ -121,7 +121,8 @@ def unfollowed(prover: Prover, units: Sequence[ChannelUnit], quick: bool = False
         Unit name -> reason.
     """
     failed: dict[str, str] = {}
-    for keep in telling_choices(units)[:1 if quick else None]:
+    whole, _ = _limits(prover.graph)  # else each slim copy is traced as well
+    for keep in telling_choices(units)[:1 if quick else 4 if whole else 2]:
         names = [name for name in keep if name not in failed]
         failed.update(_failing(prover.mismatch, names, keep, prover.graph, quick))
     return failed
@@ -147,8 +148,7 @@ def unproved(prover: Prover, units: Sequence[ChannelUnit]) -> dict[str, str]:
         Unit name -> reason.
     """
     graph = prover.graph
-    size = graph.total_macs, graph.total_params
-    whole, once = (all(a <= b for a, b in zip(size, limit)) for limit in (WHOLE, ONCE))
+    whole, once = _limits(graph)
     failed: dict[str, str] = {}
     if whole:
         failed.update(_idle(prover, units))
@@ -173,6 +173,12 @@ def unproved(prover: Prover, units: Sequence[ChannelUnit]) -> dict[str, str]:
         error = max(error, copy.error)
     graph.evidence = Evidence(prover.compared, PARTS, max(error, prover.error))
     return failed
+
+
+def _limits(graph: GraphData) -> tuple[bool, bool]:
+    """Whether a model is proved on the whole, and whether it is compared once on the whole."""
+    size = graph.total_macs, graph.total_params
+    return (all(a <= b for a, b in zip(size, WHOLE)), all(a <= b for a, b in zip(size, ONCE)))
 
 
 def _slim(graph: GraphData, units: Sequence[ChannelUnit], keep: Mapping[str, torch.Tensor]

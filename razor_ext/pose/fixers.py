@@ -3,9 +3,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 from razor_ext.graph import Kept, register_fixer
+from razor_ext.graph.fixers import part_sizes
 
 if TYPE_CHECKING:
     from mmpose.models.backbones.litehrnet import CrossResolutionWeighting
@@ -23,7 +22,5 @@ def fix_gated_attention_unit(module: RTMCCBlock, kept: Kept) -> None:
 @register_fixer('mmpose.models.backbones.litehrnet.CrossResolutionWeighting')
 def fix_cross_resolution_weighting(module: CrossResolutionWeighting, kept: Kept) -> None:
     """`channels` are the widths of the streams whose weights are split apart again."""
-    bounds = torch.tensor([0, *module.channels]).cumsum(0)
-    positions = kept.positions('conv2.conv.weight', 0)
-    counts = torch.searchsorted(positions, bounds).diff()
-    module.channels = type(module.channels)(counts.tolist())
+    module.channels = type(module.channels)(
+        part_sizes(kept.positions('conv2.conv.weight', 0), module.channels))

@@ -72,7 +72,7 @@ def input_shape(cfg: Any, package: str) -> tuple[int, ...]:
     if model.type == 'PoseLifter':
         channels, frames = model.backbone.in_channels, model.backbone.get('seq_len')
         if frames is not None:  # DSTFormer: [batch, frames, joints, coordinates]
-            return 1, frames, model.backbone.get('num_keypoints', 17), channels
+            return 1, min(frames, 27), model.backbone.get('num_keypoints', 17), channels
         length = 1
         for kernel in model.backbone.kernel_sizes:  # TCN: its receptive field
             length *= kernel
@@ -152,9 +152,10 @@ def why(graph: Any) -> list[str]:
     reached = {member.name for unit in graph.units for member in unit.members}
     frozen: dict[str, list[str]] = {}
     for entry in graph.frozen:
-        reason = entry.reason.replace(f'{entry.operator} ', '')
-        frozen.setdefault(entry.parameter, []).append(
-            f'{entry.operator}: {reason}' if entry.operator else reason)
+        reason = entry.reason
+        if entry.operator:
+            reason = f'{entry.operator}: ' + reason.replace(f'{entry.operator} ', '')
+        frozen.setdefault(entry.parameter, []).append(reason)
     refused = Counter(re.split(r' \(|;|: expected| at /', reason)[0]
                       for reason in graph.refused.values()).most_common(1)
     reasons: Counter[str] = Counter()
