@@ -171,9 +171,64 @@ def fix_window_attention(module: WindowAttention, kept: Kept) -> None:
 @register_fixer('mmpretrain.models.utils.attention.MultiheadAttention')
 def fix_mmpretrain_heads(module: Any, kept: Kept) -> None:
     """Whole heads are removed; `embed_dims` is the width of all heads together."""
-    module.num_heads = module.qkv.out_features // (3 * module.head_dims)
+    qkv = getattr(module.qkv, 'original_layer', module.qkv)  # of LoRA
+    module.num_heads = qkv.out_features // (3 * module.head_dims)
     module.embed_dims = module.num_heads * module.head_dims
-    module.input_dims = module.qkv.in_features
+    module.input_dims = qkv.in_features
+
+
+@register_fixer('mmpretrain.models.backbones.twins.GlobalSubsampledAttention')
+def fix_nothing(module: Any, kept: Kept) -> None:
+    """It has projections of its own and takes heads for `width / num`, so that they stay."""
+
+
+@register_stand_in('mmpretrain.models.utils.attention.BEiTAttention')
+class BEiTHeads(StandIn):
+    """BEiT's attention, whose output has the width of its heads and not of its input."""
+
+    num_heads: int
+    bias: str
+    scale: float
+    qkv: nn.Linear
+    proj: nn.Linear
+    q_bias: Tensor
+    v_bias: Tensor
+    window_size: tuple[int, int]
+    attn_drop: nn.Module
+    proj_drop: nn.Module
+    relative_position_bias_table: Tensor | None
+    relative_position_index: Tensor
+
+    def prepare(self) -> None:
+        """Note the head dimension."""
+        self.head_dims = self.qkv.out_features // (3 * self.num_heads)
+
+    def leave(self) -> None:
+        """Undo `prepare`."""
+        del self.head_dims
+
+    def forward(self, x: Tensor, rel_pos_bias: Tensor | None = None) -> Tensor:
+        """Attend [batch, tokens, channels], with a bias [heads, tokens, tokens]."""
+        bias: Tensor | None = self.qkv.bias
+        if self.bias == 'qv_bias':
+            bias = torch.cat((self.q_bias, torch.zeros_like(self.v_bias), self.v_bias))
+        q, k, v = F.linear(x, self.qkv.weight, bias).unflatten(
+            -1, (3, self.num_heads, self.head_dims)).permute(2, 0, 3, 1, 4).unbind(0)
+        logits = (q * self.scale) @ k.transpose(-2, -1)
+        if self.relative_position_bias_table is not None:
+            tokens = self.window_size[0] * self.window_size[1] + 1
+            table = self.relative_position_bias_table[self.relative_position_index.view(-1)]
+            logits = logits + table.view(tokens, tokens, -1).permute(2, 0, 1).unsqueeze(0)
+        if rel_pos_bias is not None:
+            logits = logits + rel_pos_bias
+        x = self.attn_drop(logits.softmax(-1)) @ v
+        return self.proj_drop(self.proj(x.transpose(1, 2).flatten(2)))
+
+
+@register_fixer(BEiTHeads)
+def fix_beit_heads(module: BEiTHeads, kept: Kept) -> None:
+    """Whole heads are removed."""
+    module.num_heads = module.qkv.out_features // (3 * module.head_dims)
 
 
 @register_fixer('mmdet.models.backbones.swin.SwinTransformer',

@@ -35,6 +35,19 @@ def fix_scales(module: Any, kept: Kept) -> None:
                               _parts(module.width, module.scales))
 
 
+@register_fixer('mmpretrain.models.backbones.hornet.gnConv')
+def fix_orders(module: Any, kept: Kept) -> None:
+    """HorNet's convolution splits its channels between its orders."""
+    if hasattr(module.dwconv, 'weight'):  # else a half of them is filtered by frequency
+        module.dims = part_sizes(kept.positions('dwconv.weight', 0), module.dims)
+
+
+@register_fixer('mmpretrain.models.backbones.van.VANBlock')
+def fix_attention_block(module: Any, kept: Kept) -> None:
+    """VAN folds its tokens back to maps of `out_channels` of a stage's last block."""
+    module.out_channels = len(module.layer_scale_1)
+
+
 @register_fixer('mmdet.models.backbones.pvt.AbsolutePositionEmbedding',
                 'mmpose.models.backbones.pvt.AbsolutePositionEmbedding')
 def fix_position_embedding(module: Any, kept: Kept) -> None:

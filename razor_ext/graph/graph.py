@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from . import attention, branches, shuffles  # noqa: F401 (register stand-ins and fixers)
+from . import attention, branches, huggingface, shuffles  # noqa: F401 (register stand-ins and fixers)
 from .data import FrozenEntry, GraphData
 from .draw import draw as draw_graph
 from .errors import NothingToPruneError

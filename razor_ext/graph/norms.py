@@ -15,7 +15,7 @@ its unit as any other: masking sets it to 0, slicing shortens it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -97,6 +97,34 @@ class _KeptStatistics(TorchFunctionMode):
         return rms_norm(input, self.kept, weight, eps)
 
 
+def _rms(module: Any, x: Tensor, kept: Tensor) -> Tensor:
+    return rms_norm(x, kept, module.weight, module.variance_epsilon)
+
+
+def _last_or_first(module: Any, x: Tensor, kept: Tensor) -> Tensor:
+    first = module.data_format == 'channels_first'
+    x = x.movedim(1, -1) if first else x
+    x = layer_norm(x, kept, module.weight, module.bias, module.eps)
+    return x.movedim(-1, 1) if first else x
+
+
+#: Norms that are written out in their forward pass, by 'package.module.Type'.
+WRITTEN_OUT: dict[str, Callable[[Any, Tensor, Tensor], Tensor]] = {
+    'mmpretrain.models.backbones.hornet.HorNetLayerNorm': _last_or_first,
+    **{f'transformers.models.{package}.modeling_{package}.{name}RMSNorm': _rms
+       for package, name in (('llama', 'Llama'), ('mistral', 'Mistral'), ('mixtral', 'Mixtral'),
+                             ('qwen2', 'Qwen2'), ('qwen3', 'Qwen3'), ('phi3', 'Phi3'))}}
+
+
+def _written_out(cls: Any) -> Callable[[Any, Tensor, Tensor], Tensor] | None:
+    """The mask-aware form of a norm that is written out, None for other types."""
+    for base in cls.__mro__:
+        found = WRITTEN_OUT.get(f'{base.__module__}.{base.__qualname__}')
+        if found is not None:
+            return found if cls.forward is base.forward else None
+    return None
+
+
 class MaskAware(nn.Module):
     """What a mask-aware norm is beside the type it was before."""
 
@@ -107,6 +135,9 @@ class MaskAware(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Normalise with the statistics of the kept channels."""
+        form = _written_out(self.plain_type)
+        if form is not None:
+            return form(self, args[0], self.kept_channels)
         with _KeptStatistics(self.kept_channels):
             return super().forward(*args, **kwargs)
 
@@ -137,11 +168,13 @@ def mask_norms(model: nn.Module, names: Collection[str] | None = None) -> nn.Mod
         name = f'{path}.{KEPT}' if path else KEPT
         if isinstance(module, nn.TransformerEncoderLayer):
             module.activation_relu_or_gelu = 0  # its fused path would not call the norms
-        if not isinstance(module, NORMS) or isinstance(module, MaskAware) \
+        known = isinstance(module, NORMS) or _written_out(type(module)) is not None
+        if not known or isinstance(module, MaskAware) \
                 or (names is not None and name not in names):
             continue
         like = tensor if module.weight is None else module.weight
-        kept = torch.ones(module.normalized_shape, dtype=like.dtype, device=like.device)
+        shape = module.weight.shape if module.weight is not None else module.normalized_shape
+        kept = torch.ones(shape, dtype=like.dtype, device=like.device)
         plain: Any = type(module)
         module.__class__ = _mask_aware_type(plain)
         module.register_buffer(KEPT, kept)
@@ -155,9 +188,11 @@ def plain_norms(model: nn.Module) -> nn.Module:
         The model.
     """
     for module in mask_aware(model):
-        module.normalized_shape = tuple(module.kept_channels.shape)
+        shape = tuple(module.kept_channels.shape)
+        if hasattr(module, 'normalized_shape'):
+            module.normalized_shape = shape
         if hasattr(module, 'num_channels'):  # of mmpretrain's LayerNorm2d
-            module.num_channels = module.normalized_shape[0]
+            module.num_channels = shape[0]
         del module._buffers[KEPT]
         module.__class__ = module.plain_type
     return model

@@ -15,7 +15,7 @@ from .choices import choose
 from .data import GraphData
 from .errors import ProofError, SliceError
 from .predict import Mismatch, first_mismatch
-from .scramble import double_inputs, scrambled, untouched_rng
+from .scramble import AllDouble, double_inputs, scrambled, untouched_rng
 from .slicing import Positions, complement, removed_positions, slice_tensors
 from .structure import call_with, leaf_tensors, structure_copy
 from .trace import SKIPPED_ROOTS
@@ -81,7 +81,7 @@ class Prover:
     def _run(self, model: nn.Module, state: Mapping[str, torch.Tensor] | None = None) -> Any:
         """Call a copy of a model, to which its forward pass may write."""
         args, kwargs = self._inputs
-        with untouched_rng():
+        with untouched_rng(), AllDouble():
             torch.manual_seed(0)
             return model(*args, **kwargs) if state is None else call_with(
                 model, state, args, kwargs)

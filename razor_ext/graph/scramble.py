@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from .data import GraphData
@@ -23,6 +24,27 @@ def untouched_rng() -> Iterator[None]:
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
         yield
+
+
+class AllDouble(TorchFunctionMode):
+    """Leaves out the casts to float32 that models make, and makes new tensors in float64."""
+
+    def __enter__(self) -> Any:
+        self._before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        torch.set_default_dtype(self._before)
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (),
+                           kwargs: dict | None = None) -> Any:
+        if func is torch.Tensor.float:
+            func = torch.Tensor.double
+        args = tuple(torch.float64 if arg is torch.float32 else arg for arg in args)
+        return func(*args, **{key: torch.float64 if value is torch.float32 else value
+                              for key, value in (kwargs or {}).items()})
 
 
 def scrambled(model: nn.Module, seed: int) -> nn.Module:

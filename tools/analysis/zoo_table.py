@@ -124,7 +124,7 @@ def measure(config: str) -> dict[str, Any]:
     cfg = load_tool_config(config, None)
     init_default_scope(cfg.get('default_scope', package))
     model = MODELS.build(without_weights(cfg.model)).eval()
-    if package == 'mmdet' or find_demo_input(model) is None:
+    if package in ('mmdet', 'mmpretrain') or find_demo_input(model) is None:
         data = torch.randn(input_shape(cfg, package))
         shape: Any = tuple(data.shape)
     else:
@@ -194,8 +194,9 @@ def families(packages: list[str], match: str, every: bool) -> Iterator[tuple[str
             except Exception as error:  # of a config of the zoo
                 print(f'{package}::{name} cannot be read: {type(error).__name__}', file=sys.stderr)
                 continue
-            if model is None or 'rpn_head' in model or (package == 'mmdet' and 'head' in model):
-                continue  # two stages, or a classifier
+            if model is None or 'rpn_head' in model or 'deploy' in Path(name).parts \
+                    or (package == 'mmdet' and 'head' in model):
+                continue  # two stages, a classifier, or a model that is deployed already
             family = family_of(model)
             if every:
                 found[name] = family

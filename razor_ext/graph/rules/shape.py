@@ -47,6 +47,8 @@ def unsqueeze(flow: Flow, op: Op) -> Value:
 def squeeze(flow: Flow, op: Op) -> Value:
     x = op['self']
     rank = len(x.shape)
+    if len(op.shape) == rank:  # a linear layer of one vector takes its extra dimension away later
+        return permuted(x, list(range(rank)))
     dims = op.get('dim', list(range(rank)))
     chosen = {normal(i, rank) for i in ([dims] if isinstance(dims, int) else dims)}
     return permuted(x, [i for i in range(rank) if i not in chosen or x.shape[i] != 1])
