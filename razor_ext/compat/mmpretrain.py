@@ -11,13 +11,21 @@ _PACKAGES = ('mmpretrain.models', 'mmpretrain.datasets')
 
 
 def mend_torchvision_imports() -> bool:
-    """Import mmpretrain's models and data sets beside a stand-in torchvision, which then goes."""
+    """Import mmpretrain's models and data sets beside a stand-in torchvision, which then goes.
+
+    Raises:
+        ImportError: also where a recent transformers has moved what mmpretrain derives from.
+    """
     if torchvision_works():
         return False
     with torchvision_stand_in('ops', 'ops.boxes', 'transforms', 'transforms.functional',
                               'transforms.transforms'):
-        for name in _PACKAGES:
-            importlib.import_module(name)
+        try:
+            for name in _PACKAGES:
+                importlib.import_module(name)
+        except TypeError as error:  # a class is derived from the None of a failed import
+            raise ImportError(f'{error}: mmpretrain does not fit the installed transformers'
+                              ) from error
     return True
 
 

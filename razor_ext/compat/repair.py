@@ -73,7 +73,7 @@ def run_repair(spec: RepairSpec, skip: frozenset[str]) -> Repair:
     else:
         try:
             state = APPLIED if spec.apply() else NOT_NEEDED
-        except Exception as error:  # whatever a package raises while it is imported
+        except (ImportError, AssertionError) as error:
             state, detail = NOT_IMPORTABLE, f'{type(error).__name__}: {error}'
             logging.getLogger('razor_ext').warning(
                 'Repair %s: %s cannot be imported (%s). `python -m razor_ext.check_env` says how '

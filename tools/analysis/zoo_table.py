@@ -81,7 +81,7 @@ def input_shape(cfg: Any, package: str) -> tuple[int, ...]:
         size = (codec or {}).get('input_size') or cfg.get('input_size', (256, 256))
         size = (size, size) if isinstance(size, int) else size
         return 1, 3, size[1], size[0]
-    if package == 'mmseg' and type_name(model.decode_head) != 'PSAHead':  # its masks have a size
+    if package == 'mmseg' and type_name(model.decode_head) not in ('PSAHead', 'LRASPPHead'):
         return 1, 3, 256, 256
     if package == 'mmseg':
         size = cfg.get('crop_size') or (model.get('data_preprocessor') or {}).get('size')
