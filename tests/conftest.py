@@ -1,4 +1,4 @@
-"""Upstream is repaired before any test module imports it; tests have the same examples, and prove."""
+"""Upstream is repaired before any test module imports it; tests prove what they analyse."""
 import os
 
 import hypothesis
