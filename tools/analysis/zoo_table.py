@@ -35,6 +35,7 @@ BEGIN, END = '<!-- begin: table of the zoo -->', '<!-- end: table of the zoo -->
 REASONS = {
     'mmcv.ops': 'needs a compiled operator of the full mmcv',
     'deform_conv': 'deformable convolution, a compiled operator of the full mmcv',
+    'setup_context': 'a compiled operator of the full mmcv',
     'DynamicOutputShape': 'shapes depend on the data: it picks what scores high enough',
     'Distill': 'a distiller: compress the student, a model of another row'}
 
@@ -82,7 +83,8 @@ def input_shape(cfg: Any, package: str) -> tuple[int, ...]:
         size = (size, size) if isinstance(size, int) else size
         return 1, 3, size[1], size[0]
     if package == 'mmseg' and type_name(model.decode_head) not in ('PSAHead', 'LRASPPHead'):
-        return 1, 3, 256, 256
+        channels = model.backbone.get('in_channels', 3)  # 6 of two images
+        return 1, channels if isinstance(channels, int) else 3, 256, 256
     if package == 'mmseg':
         size = cfg.get('crop_size') or (model.get('data_preprocessor') or {}).get('size')
         return 1, 3, *size
