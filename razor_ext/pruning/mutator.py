@@ -10,8 +10,7 @@ from mmengine.logging import print_log
 from mmrazor.registry import MODELS
 from torch import nn
 
-from razor_ext.graph import (ChannelGraph, ChannelUnit, NothingToPruneError, analyze,
-                             proof_folder)
+from razor_ext.graph import ChannelGraph, ChannelUnit, NothingToPruneError, analyze, proof_folder
 from razor_ext.graph.norms import mask_norms, shares
 from razor_ext.structure.demo_input import build_demo_input
 from razor_ext.structure.divisor import check_divisor
