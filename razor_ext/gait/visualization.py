@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from .datasets import GaitDataset, LoadSilhouettes
+from .datasets import GaitDataset, read_sequence
 
 _LABEL_WIDTH = 56
 
@@ -58,7 +58,9 @@ def condition_rows(dataset: GaitDataset, subject: str | None = None,
     for info in infos:
         name = info['condition'].split('-')[0]
         if info['view'] == view and name not in rows:
-            rows[name] = LoadSilhouettes()(dict(info))['frames']
+            frames = read_sequence(info)
+            # channels of a frame stand below each other
+            rows[name] = frames.reshape(len(frames), -1, frames.shape[-1])
     if not rows:
         raise ValueError(f'no sequence of subject {subject!r} in view {view!r}; the views of this '
                          f'subject are {views}')

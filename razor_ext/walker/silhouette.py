@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 
 from .body import sample_subject
 from .camera import WalkwayCamera
-from .gait_cycle import sample_walk, walk_joints
+from .gait_cycle import Walk, sample_walk, walk_joints
 from .outline import FigureOutline
 from .rng import keyed_rng
 
@@ -45,23 +46,11 @@ def silhouette_sequence(seed: int, subject: str, condition: str, view: str, num_
     Raises:
         ValueError: Where the condition, the view or the number of frames has no meaning.
     """
-    if not re.fullmatch(r'(nm|bg|cl)-\d+', condition):
-        raise ValueError(f"condition must look like 'nm-01', 'bg-01' or 'cl-01', not {condition!r}")
-    if not re.fullmatch(r'\d{1,3}', view):
-        raise ValueError(f"view must be degrees as digits, such as '090', not {view!r}")
-    if num_frames < 1:
-        raise ValueError(f'num_frames must be at least 1, not {num_frames}')
     walk = sample_walk(sample_subject(seed, subject, spread), seed, subject, condition, wobble)
     rng = keyed_rng('view', seed, subject, condition, view)
-    centre = math.radians(float(view) + rng.normal(0, 2.))
-    elevation, distance = math.radians(rng.normal(5., 1.5)), rng.uniform(2.6, 3.6)
-    threshold, roughness = .5 + noise * rng.normal(0, .06), noise * rng.uniform(.04, .11)
-    side = rng.choice((-1, 1))
-    phase = walk.phase + rng.uniform() + np.arange(num_frames) / walk.params['cycle']
-    phase = (phase + .004 * noise * rng.standard_normal(num_frames).cumsum()) % 1.
-    passing = side * math.radians(drift) * math.sin(centre) * np.linspace(-1, 1, num_frames)
-    camera = WalkwayCamera(centre + passing, elevation, distance)
-    figure = FigureOutline(walk, walk_joints(walk, phase), camera)
+    take = filmed(walk, condition, view, num_frames, rng, noise, drift)
+    threshold, roughness = take.threshold, take.roughness
+    figure = FigureOutline(walk, take.joints, take.camera)
 
     canvas = np.empty((_CANVAS, _CANVAS), np.uint8)
     out = np.empty((num_frames, size, size), np.uint8)
@@ -75,6 +64,46 @@ def silhouette_sequence(seed: int, subject: str, condition: str, view: str, num_
             mask = _segment(canvas, threshold, roughness, .06 * noise, rng)
         out[t] = normalise(mask, size)
     return out
+
+
+@dataclass(frozen=True)
+class Take:
+    """A walk in front of one camera.
+
+    Attributes:
+        joints: What :func:`walk_joints` returned.
+        camera: Who looks.
+        threshold: Of the segmentation.
+        roughness: Of the rim that it gives.
+    """
+    joints: dict[str, np.ndarray]
+    camera: WalkwayCamera
+    threshold: float
+    roughness: float
+
+
+def filmed(walk: Walk, condition: str, view: str, num_frames: int, rng: np.random.Generator,
+           noise: float = 1., drift: float = 6.) -> Take:
+    """Draw where the camera stands and when it starts; see :func:`silhouette_sequence`.
+
+    Raises:
+        ValueError: Where the condition, the view or the number of frames has no meaning.
+    """
+    if not re.fullmatch(r'(nm|bg|cl)-\d+', condition):
+        raise ValueError(f"condition must look like 'nm-01', 'bg-01' or 'cl-01', not {condition!r}")
+    if not re.fullmatch(r'\d{1,3}', view):
+        raise ValueError(f"view must be degrees as digits, such as '090', not {view!r}")
+    if num_frames < 1:
+        raise ValueError(f'num_frames must be at least 1, not {num_frames}')
+    centre = math.radians(float(view) + rng.normal(0, 2.))
+    elevation, distance = math.radians(rng.normal(5., 1.5)), rng.uniform(2.6, 3.6)
+    threshold, roughness = .5 + noise * rng.normal(0, .06), noise * rng.uniform(.04, .11)
+    side = rng.choice((-1, 1))
+    phase = walk.phase + rng.uniform() + np.arange(num_frames) / walk.params['cycle']
+    phase = (phase + .004 * noise * rng.standard_normal(num_frames).cumsum()) % 1.
+    passing = side * math.radians(drift) * math.sin(centre) * np.linspace(-1, 1, num_frames)
+    camera = WalkwayCamera(centre + passing, elevation, distance)
+    return Take(walk_joints(walk, phase), camera, threshold, roughness)
 
 
 def normalise(mask: np.ndarray, size: int = 64) -> np.ndarray:

@@ -15,14 +15,16 @@ PIPELINE = [{'type': 'LoadSilhouettes'}, {'type': 'SampleFrames', 'num_frames': 
             {'type': 'CropSides'}, {'type': 'PackGaitInputs'}]
 
 
-def write_tree(root, subjects, conditions, views, frames=6, train=None, size=64, protocol=4):
+def write_tree(root, subjects, conditions, views, frames=6, train=None, size=64, protocol=4,
+               channels=1):
     """Write `root/silhouettes` and `root/partition.json`; returns {key: frames}."""
     rng = np.random.default_rng(0)
     written = {}
     for s in subjects:
         for c in conditions:
             for v in views:
-                x = rng.integers(0, 256, (frames, size, size), dtype=np.uint8)
+                shape = (frames, size, size) if channels == 1 else (frames, channels, size, size)
+                x = rng.integers(0, 256, shape, dtype=np.uint8)
                 folder = root / 'silhouettes' / s / c / v
                 folder.mkdir(parents=True)
                 (folder / f'{v}.pkl').write_bytes(pickle.dumps(x, protocol))

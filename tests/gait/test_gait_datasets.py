@@ -314,3 +314,16 @@ def test_two_processes_render_once(tmp_path):
     assert sum('rendering 3 walkers' in out for out in outs) == 1
     assert all(out.strip().endswith('40') for out in outs)
     assert sorted(p.name for p in tmp_path.iterdir()) in (['demo'], ['demo', 'demo.lock'])
+
+
+def test_demo_set_with_maps_of_joints(tmp_path):
+    steps = [{'type': 'LoadSilhouettes', 'channels': 3}, {'type': 'SampleFrames', 'mode': 'all'},
+             {'type': 'CropSides'}, {'type': 'PackGaitInputs'}]
+    cfg = {**DEMO, 'data_root': str(tmp_path / 'demo'), 'pipeline': steps, 'joint_maps': True,
+           'data_in_use': [0, 1]}
+    inputs = DATASETS.build(cfg)[0]['inputs']
+    plain = DATASETS.build({**DEMO, 'data_root': str(tmp_path / 'plain'),
+                            'pipeline': [{'type': 'LoadSilhouettes'}, *steps[1:]]})[0]['inputs']
+    assert torch.equal(inputs[2:], plain) and (inputs[:2].amax((2, 3)) > 200).all()
+    with pytest.raises(ValueError, match='rendered with other settings'):
+        DATASETS.build({**cfg, 'joint_maps': False})

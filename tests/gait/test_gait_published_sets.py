@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 import torch
 from mmengine.dataset import DefaultSampler
-from mmengine.registry import DATASETS
+from mmengine.registry import DATASETS, TRANSFORMS
 
-from razor_ext.gait.datasets import RandomBatchSampler, TripletBatchSampler, samplers
+from razor_ext.gait.datasets import (
+    RandomBatchSampler,
+    SequenceError,
+    TripletBatchSampler,
+    samplers,
+)
 
 from .gait_trees import dataset_cfg, run_tool, write_tree
 
@@ -36,7 +41,7 @@ def test_data_in_use_chooses_the_pickle(tmp_path, monkeypatch):
         DATASETS.build(dataset_cfg(tmp_path, 'CCPGDataset', data_in_use=3))
     with pytest.raises(ValueError, match='without a pickle number 3: 100/U0_D0/1_0'):
         DATASETS.build(dataset_cfg(tmp_path, 'CCPGDataset', data_in_use=3, missing='raise'))
-    for bad in (-1, True, '0', [0]):
+    for bad in (-1, True, '0', [], [0, True], [0, -1]):
         with pytest.raises(ValueError, match='data_in_use must be None or'):
             DATASETS.build(dataset_cfg(tmp_path, data_in_use=bad))
     run_tool(monkeypatch, 'convert_dataset.py', tmp_path / 'silhouettes', tmp_path / 'store',
@@ -48,6 +53,59 @@ def test_data_in_use_chooses_the_pickle(tmp_path, monkeypatch):
             run_tool(monkeypatch, 'convert_dataset.py', tmp_path / 'silhouettes',
                      tmp_path / 'other', *option)
     assert not (tmp_path / 'other').exists()
+
+
+def several(root, **arrays):
+    """One sequence of several pickles."""
+    folder = root / 'silhouettes' / '001' / 'nm-01' / '000'
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in arrays.items():
+        (folder / f'{name}.pkl').write_bytes(pickle.dumps(array))
+    (root / 'partition.json').write_text(json.dumps({'TRAIN_SET': ['001'], 'TEST_SET': []}))
+
+
+def test_pickles_of_several_inputs_are_read_together(tmp_path, monkeypatch):
+    """Maps and silhouettes are the channels of one frame; the wider maps lose their sides."""
+    rng = np.random.default_rng(0)
+    maps = rng.integers(0, 256, (5, 2, 64, 64), dtype=np.uint8)
+    silhouettes = rng.integers(0, 256, (5, 64, 44), dtype=np.uint8)
+    several(tmp_path, heatmap=maps, sil=silhouettes)
+    steps = [{'type': 'LoadSilhouettes', 'channels': 3}, {'type': 'SampleFrames', 'mode': 'all'},
+             {'type': 'CropSides'}, {'type': 'PackGaitInputs'}]
+    cfg = dataset_cfg(tmp_path, pipeline=steps, data_in_use=[0, 1])
+    inputs = DATASETS.build(cfg)[0]['inputs'].numpy()
+    assert np.array_equal(inputs, np.concatenate([maps[..., 10:54].swapaxes(0, 1),
+                                                  silhouettes[None]]))
+    turned = DATASETS.build({**cfg, 'data_in_use': [1, 0]})[0]['inputs'].numpy()
+    assert np.array_equal(turned, np.roll(inputs, 1, axis=0))
+    assert DATASETS.build({**cfg, 'data_in_use': 0, 'pipeline': [
+        {**steps[0], 'channels': 2}, *steps[1:]]})[0]['inputs'].shape == (2, 5, 64, 44)
+    run_tool(monkeypatch, 'convert_dataset.py', tmp_path / 'silhouettes', tmp_path / 'store',
+             '--data-in-use', 0, 1)
+    stored = DATASETS.build(dataset_cfg(tmp_path, pipeline=steps, path='store'))[0]['inputs']
+    assert np.array_equal(stored.numpy(), inputs)
+    with pytest.raises(SequenceError, match=r'000: frames of 3 channels, where .*channels=1\)'):
+        DATASETS.build({**cfg, 'pipeline': [{'type': 'LoadSilhouettes'}, *steps[1:]]})[0]
+    for array, message in ((silhouettes[:4], '4 frames, where'), (silhouettes[:, 1:], '63 rows'),
+                           (silhouettes[..., 1:], '64 columns cannot be cut to 43')):
+        several(tmp_path, sil=array)
+        with pytest.raises(SequenceError, match=message):
+            DATASETS.build(cfg)[0]
+
+
+@pytest.mark.parametrize('step', [
+    {'type': 'FlipSequence'}, {'type': 'RotateSequence'}, {'type': 'PerspectiveSequence'},
+    {'type': 'PerspectiveSequence', 'style': 'opengait'}, {'type': 'EraseSequence'}],
+    ids=lambda step: '-'.join(step.values()))
+def test_augmentations_treat_all_channels_alike(step):
+    frames = np.random.default_rng(0).integers(0, 256, (3, 2, 64, 64), dtype=np.uint8)
+    augment = TRANSFORMS.build({**step, 'prob': 1.})
+    results = []
+    for part in (frames, frames[:, 0], frames[:, 1]):
+        np.random.seed(1)
+        results.append(augment.transform({'frames': part})['frames'])
+    assert not np.array_equal(results[0], frames)
+    assert np.array_equal(results[0], np.stack(results[1:], axis=1))
 
 
 def test_ccgr_minis_gallery_set(tmp_path):

@@ -3,12 +3,14 @@ from __future__ import annotations
 import hashlib
 from multiprocessing import get_context
 
+import cv2
 import numpy as np
 import pytest
 
 from razor_ext.walker import (
     CONDITIONS,
     VIEWS,
+    joint_map_sequence,
     keyed_rng,
     normalise,
     sample_subject,
@@ -106,3 +108,17 @@ def test_bad_arguments_are_named(change: dict, word: str):
     base = {'seed': 0, 'subject': '001', 'condition': 'nm-01', 'view': '090', 'num_frames': 4}
     with pytest.raises(ValueError, match=word):
         silhouette_sequence(**{**base, **change})
+
+
+@pytest.mark.parametrize('view', ['000', '054', '090'])
+def test_maps_of_joints_lie_in_the_silhouettes(view):
+    what = 0, '003', 'nm-01', view, 5
+    maps, shapes = joint_map_sequence(*what), silhouette_sequence(*what)
+    assert maps.shape == (5, 2, 64, 64) and maps.dtype == np.uint8
+    assert np.array_equal(maps, joint_map_sequence(*what))
+    assert (maps.max((2, 3)) == 255).all() and not np.array_equal(maps[:, 0], maps[:, 1])
+    for shape, joints in zip(shapes, maps):
+        body = cv2.dilate(shape, np.ones((7, 7), np.uint8)) > 0
+        assert body[(joints > 128).any(0)].mean() > 0.95
+    with pytest.raises(ValueError, match="not 'xx'"):
+        joint_map_sequence(0, '003', 'xx', view, 5)

@@ -65,7 +65,7 @@ def measure_evaluation(args: argparse.Namespace) -> None:
 
 def measure_reading(args: argparse.Namespace) -> None:
     """Interleave the ways of reading; print times per sequence, and ratios to plain pickle."""
-    paths = dict(scan_tree(args.tree))
+    paths = {key: files[0] for key, files in scan_tree(args.tree)}
     keys = list(paths)[:2000]
     store = SilhouetteStore(args.store)
     random = np.random.default_rng(0)

@@ -1,6 +1,8 @@
 """Augmentations; each draws once and treats all frames of a sequence alike."""
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -34,7 +36,7 @@ class SequenceAugment(BaseTransform):
         self.style = style
 
     def augment(self, frames: np.ndarray) -> np.ndarray:
-        """Return changed frames, uint8 ``[s, h, w]``."""
+        """Return changed frames, uint8 ``[s, h, w]`` or ``[s, c, h, w]``."""
         raise NotImplementedError
 
     def transform(self, results: dict) -> dict:
@@ -42,6 +44,12 @@ class SequenceAugment(BaseTransform):
         if np.random.random() < self.prob:
             results['frames'] = self.augment(results['frames'])
         return results
+
+
+def each_plane(frames: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Change every image ``[h, w]`` of frames of one or several channels."""
+    planes = frames.reshape(-1, *frames.shape[-2:])
+    return np.stack([change(plane) for plane in planes]).reshape(frames.shape)
 
 
 @TRANSFORMS.register_module()
@@ -52,7 +60,7 @@ class FlipSequence(SequenceAugment):
 
     def augment(self, frames: np.ndarray) -> np.ndarray:
         """Return mirrored frames."""
-        return frames[:, :, ::-1]
+        return frames[..., ::-1]
 
 
 @TRANSFORMS.register_module()
@@ -77,11 +85,11 @@ class RotateSequence(SequenceAugment):
 
     def augment(self, frames: np.ndarray) -> np.ndarray:
         """Return rotated frames."""
-        h, w = frames.shape[1:]
+        h, w = frames.shape[-2:]
         angle = np.random.uniform(-self.degrees, self.degrees)
         centre = (h // 2, w // 2) if self.style == 'opengait' else ((w - 1) / 2, (h - 1) / 2)
         matrix = cv2.getRotationMatrix2D(centre, angle, 1)
-        return np.stack([cv2.warpAffine(f, matrix, (w, h)) for f in frames])
+        return each_plane(frames, lambda plane: cv2.warpAffine(plane, matrix, (w, h)))
 
 
 @TRANSFORMS.register_module()
@@ -122,10 +130,10 @@ class PerspectiveSequence(SequenceAugment):
 
     def augment(self, frames: np.ndarray) -> np.ndarray:
         """Return frames seen from elsewhere."""
-        h, w = frames.shape[1:]
+        h, w = frames.shape[-2:]
         seen, moved = self._corners(h, w)
         matrix = cv2.getPerspectiveTransform(seen.astype(np.float32), moved.astype(np.float32))
-        return np.stack([cv2.warpPerspective(f, matrix, (w, h)) for f in frames])
+        return each_plane(frames, lambda plane: cv2.warpPerspective(plane, matrix, (w, h)))
 
 
 @TRANSFORMS.register_module()
@@ -167,7 +175,7 @@ class EraseSequence(SequenceAugment):
 
     def augment(self, frames: np.ndarray) -> np.ndarray:
         """Return frames with a rectangle of zeros; unchanged if 100 draws do not fit."""
-        h, w = frames.shape[1:]
+        h, w = frames.shape[-2:]
         for _ in range(100):
             area = np.random.uniform(*self.area) * h * w
             aspect = np.random.uniform(self.min_aspect, 1 / self.min_aspect)
@@ -175,6 +183,6 @@ class EraseSequence(SequenceAugment):
             if 0 < rows < h and 0 < cols < w:
                 top, left = np.random.randint(h - rows + 1), np.random.randint(w - cols + 1)
                 frames = frames.copy()
-                frames[:, top:top + rows, left:left + cols] = 0
+                frames[..., top:top + rows, left:left + cols] = 0
                 break
         return frames

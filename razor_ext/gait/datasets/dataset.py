@@ -17,6 +17,21 @@ from .store import SequenceKey, is_store, open_store
 from .tree import read_partition, scan_tree
 
 
+def pickle_numbers(data_in_use: int | Sequence[int] | None) -> list[int] | None:
+    """The numbers of the pickles that are read, as a list.
+
+    Raises:
+        ValueError: If it is neither None, nor a number from 0, nor several such.
+    """
+    if data_in_use is None:
+        return None
+    numbers = list(data_in_use) if isinstance(data_in_use, Sequence) else [data_in_use]
+    if not numbers or any(type(number) is not int or number < 0 for number in numbers):
+        raise ValueError('data_in_use must be None or the number of a pickle from 0, or several '
+                         f'such, not {data_in_use!r}')
+    return numbers
+
+
 @DATASETS.register_module()
 class GaitDataset(BaseDataset):
     """Sequences of the subjects of one partition.
@@ -32,8 +47,9 @@ class GaitDataset(BaseDataset):
         on_corrupt (str): What training does at a sequence that cannot be read: ``'raise'`` stops,
             ``'skip'`` logs its path and takes another sequence of the same subject. A test always
             stops.
-        data_in_use (int | None): Which pickle of a sequence is read, counted from 0 in sorted
-            order, where the data set keeps several (silhouettes, poses, ...) beside each other.
+        data_in_use (int | Sequence[int] | None): Which pickle of a sequence is read, counted from 0
+            in sorted order, where the data set keeps several (silhouettes, maps of joints, ...)
+            beside each other; of several numbers, the channels of all, in this order.
         **kwargs: See :class:`mmengine.dataset.BaseDataset`.
     """
 
@@ -41,17 +57,14 @@ class GaitDataset(BaseDataset):
 
     def __init__(self, ann_file: str, split: str = 'train', data_root: str = '',
                  data_prefix: dict | None = None, missing: str = 'warn',
-                 on_corrupt: str = 'raise', data_in_use: int | None = None, **kwargs) -> None:
+                 on_corrupt: str = 'raise', data_in_use: int | Sequence[int] | None = None,
+                 **kwargs) -> None:
         for name, value, choices in (('split', split, ('train', 'test')),
                                      ('missing', missing, ('warn', 'raise')),
                                      ('on_corrupt', on_corrupt, ('raise', 'skip'))):
             if value not in choices:
                 raise ValueError(f'{name} must be one of {choices}, not {value!r}')
-        if data_in_use is not None and (isinstance(data_in_use, bool)
-                                        or not isinstance(data_in_use, int) or data_in_use < 0):
-            raise ValueError('data_in_use must be None or the number of a pickle from 0, '
-                             f'not {data_in_use!r}')
-        self.data_in_use = data_in_use
+        self.data_in_use = pickle_numbers(data_in_use)
         self.split = split
         self.missing = missing
         self.on_corrupt = on_corrupt
@@ -59,16 +72,17 @@ class GaitDataset(BaseDataset):
         prefix = {'path': ''} if data_prefix is None else data_prefix
         super().__init__(ann_file=ann_file, data_root=data_root, data_prefix=prefix, **kwargs)
 
-    def _sequences(self) -> dict[SequenceKey, str]:
-        """All sequences under the root with their pickles' paths (empty in a store)."""
+    def _sequences(self) -> dict[SequenceKey, list[str]]:
+        """All sequences under the root with their pickles' paths (none in a store)."""
         root = self.data_prefix['path']
         if is_store(root):
-            return dict.fromkeys(sorted(open_store(root).sequences), '')
+            return {key: [] for key in sorted(open_store(root).sequences)}
         found = dict(scan_tree(root, self.data_in_use))
-        empty = [key for key, path in found.items() if not path]
-        which = '' if self.data_in_use is None else f' number {self.data_in_use}'
+        empty = [key for key, paths in found.items() if not paths]
+        which = '' if self.data_in_use is None else ' number ' + ' or '.join(
+            map(str, self.data_in_use))
         self._report_missing(empty, f'sequence directories without a pickle{which}')
-        return {key: path for key, path in found.items() if path}
+        return {key: paths for key, paths in found.items() if paths}
 
     def _report_missing(self, what: Sequence, description: str) -> None:
         if what:
@@ -100,7 +114,9 @@ class GaitDataset(BaseDataset):
         root = Path(self.data_prefix['path'])
         store = str(root) if is_store(root) else None
         return [{**key._asdict(), 'label': labels[key.subject], 'store': store,
-                 'path': sequences[key] or str(root.joinpath(*key))} for key in keys]
+                 'paths': sequences[key],
+                 'path': sequences[key][0] if len(sequences[key]) == 1
+                 else str(root.joinpath(*key))} for key in keys]
 
     def _check_grid(self, keys: list[SequenceKey], subjects: list[str]) -> None:
         conditions, views = self._metainfo['conditions'], self._metainfo['views']

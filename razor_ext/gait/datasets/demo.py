@@ -17,7 +17,13 @@ from filelock import FileLock
 from mmengine.logging import print_log
 
 from razor_ext.registry import DATASETS
-from razor_ext.walker import CONDITIONS, VIEWS, keyed_rng, silhouette_sequence
+from razor_ext.walker import (
+    CONDITIONS,
+    VIEWS,
+    joint_map_sequence,
+    keyed_rng,
+    silhouette_sequence,
+)
 
 from .dataset import GaitDataset
 
@@ -26,17 +32,24 @@ PARTITION = 'partition.json'
 
 
 def render_subject(subject: str, root: str | Path, seed: int, views: Sequence[str],
-                   frames: tuple[int, int]) -> int:
-    """Write all sequences of a subject; returns how many."""
+                   frames: tuple[int, int], joint_maps: bool = False) -> int:
+    """Write all sequences of a subject; returns how many.
+
+    With `joint_maps` a sequence has two pickles, maps of joints and silhouettes in sorted order.
+    """
     for condition in CONDITIONS:
         for view in views:
             rng = keyed_rng('length', seed, subject, condition, view)
             count = int(rng.integers(frames[0], frames[1] + 1))
-            sequence = silhouette_sequence(seed, subject, condition, view, count)
+            what = seed, subject, condition, view, count
+            pickles = {view: silhouette_sequence(*what)}
+            if joint_maps:
+                pickles = {'0_heatmap': joint_map_sequence(*what), '1_sil': pickles[view]}
             folder = Path(root, subject, condition, view)
             folder.mkdir(parents=True)
-            with open(folder / f'{view}.pkl', 'wb') as file:
-                pickle.dump(sequence, file, protocol=4)
+            for name, sequence in pickles.items():
+                with open(folder / f'{name}.pkl', 'wb') as file:
+                    pickle.dump(sequence, file, protocol=4)
     return len(CONDITIONS) * len(views)
 
 
@@ -52,7 +65,7 @@ def _each(job: Callable[[str], int], subjects: list[str]) -> Iterator[int]:
 
 
 def render_demo(root: str | Path, num_train: int, num_test: int, views: Sequence[str],
-                frames: tuple[int, int], seed: int) -> None:
+                frames: tuple[int, int], seed: int, joint_maps: bool = False) -> None:
     """Render the set once, whoever asks first; other processes wait.
 
     The directory appears under its name only when complete. What is in it depends on the arguments
@@ -64,8 +77,10 @@ def render_demo(root: str | Path, num_train: int, num_test: int, views: Sequence
     root = Path(root)
     root.parent.mkdir(parents=True, exist_ok=True)
     subjects = [f'{i + 1:03d}' for i in range(num_train + num_test)]
+    rendered = {'views': list(views), 'frames': list(frames), 'seed': seed,
+                **({'joint_maps': True} if joint_maps else {})}
     partition = {'TRAIN_SET': subjects[:num_train], 'TEST_SET': subjects[num_train:],
-                 'RENDERED': {'views': list(views), 'frames': list(frames), 'seed': seed}}
+                 'RENDERED': rendered}
     with FileLock(f'{root}.lock'):
         if root.exists():
             if json.loads((root / PARTITION).read_text()) != partition:
@@ -76,7 +91,7 @@ def render_demo(root: str | Path, num_train: int, num_test: int, views: Sequence
         scratch = Path(tempfile.mkdtemp(prefix=f'.{root.name}.', dir=root.parent))
         try:
             job = partial(render_subject, root=scratch / SILHOUETTES, seed=seed, views=views,
-                          frames=frames)
+                          frames=frames, joint_maps=joint_maps)
             for i, _ in enumerate(_each(job, subjects), 1):
                 if i % 10 == 0:
                     print_log(f'{i}/{len(subjects)} walkers', logger='current')
@@ -99,6 +114,8 @@ class GaitDemoDataset(GaitDataset):
         views (Sequence[str]): Views in degrees.
         frames (tuple[int, int]): Range of the sequences' lengths.
         seed (int): Seed of the population.
+        joint_maps (bool): Render maps of joints beside the silhouettes, as SkeletonGait++ reads
+            them: two channels in the first pickle of a sequence.
         **kwargs: See :class:`GaitDataset`.
     """
 
@@ -106,10 +123,10 @@ class GaitDemoDataset(GaitDataset):
 
     def __init__(self, data_root: str, num_train: int = 32, num_test: int = 24,
                  views: Sequence[str] = VIEWS, frames: tuple[int, int] = (20, 28), seed: int = 0,
-                 **kwargs) -> None:
+                 joint_maps: bool = False, **kwargs) -> None:
         shortest, longest = frames
         self.render = partial(render_demo, data_root, num_train, num_test, tuple(views),
-                              (shortest, longest), seed)
+                              (shortest, longest), seed, joint_maps)
         super().__init__(ann_file=PARTITION, data_root=data_root,
                          data_prefix={'path': SILHOUETTES},
                          metainfo={'views': list(views)}, **kwargs)

@@ -59,7 +59,10 @@ class SilhouetteStore:
         self.frames = np.memmap(root / FRAMES, np.uint8, 'r', shape=shape)
 
     def read(self, key: SequenceKey) -> np.ndarray:
-        """Return a view of a sequence, uint8 ``[s, h, w]``; nothing is read until it is indexed."""
+        """Return a view of a sequence, uint8 ``[s, h, w]`` or ``[s, c, h, w]``.
+
+        Nothing is read until it is indexed.
+        """
         start, count = self.sequences[key]
         return self.frames[start:start + count]
 
@@ -72,8 +75,9 @@ def _read_index(index: dict[str, Any], path: Path
 
     size = index.get('size')
     shape = (index.get('num_frames'), *(size if isinstance(size, list) else ()))
-    if len(shape) != 3 or not all(type(number) is int and number > 0 for number in shape):
-        fail(f'num_frames and size are {shape!r}, which must be three positive integers')
+    if len(shape) not in (3, 4) or not all(
+            type(number) is int and number > 0 for number in shape):
+        fail(f'num_frames and size are {shape!r}, which must be three or four positive integers')
     rows, sequences = index.get('sequences'), {}
     if not isinstance(rows, list):
         fail(f'sequences is {rows!r}, which must be a list')
@@ -103,7 +107,8 @@ def write_store(root: str | Path, sequences: Iterable[tuple[SequenceKey, np.ndar
 
     Args:
         root (str | Path): Directory to create; must not exist.
-        sequences (Iterable): Keys with their uint8 silhouettes ``[s, h, w]``, all of one size.
+        sequences (Iterable): Keys with their uint8 frames ``[s, h, w]`` or ``[s, c, h, w]``, all of
+            one size.
 
     Returns:
         int: Number of sequences written.

@@ -8,28 +8,47 @@ from mmcv.transforms import BaseTransform
 from razor_ext.registry import TRANSFORMS
 
 from ..structures import GaitDataSample
-from .pickle_io import SequenceError, check_frames, load_pickle
+from .pickle_io import SequenceError, check_frames, load_sequence
 from .store import SequenceKey, open_store
+
+
+def read_sequence(info: dict) -> np.ndarray:
+    """Read the frames of an entry of a data set, uint8 ``[s, h, w]`` or ``[s, c, h, w]``.
+
+    Raises:
+        SequenceError: If they cannot be read.
+    """
+    if info['store'] is None:
+        return load_sequence(info.get('paths') or [info['path']])
+    key = SequenceKey(info['subject'], info['condition'], info['view'])
+    return check_frames(open_store(info['store']).read(key), info['path'])
 
 
 @TRANSFORMS.register_module()
 class LoadSilhouettes(BaseTransform):
-    """Read ``frames``, uint8 ``[s, h, w]``, from a pickle or a store.
+    """Read ``frames`` from the pickles of a sequence or a store.
+
+    They are silhouettes, uint8 ``[s, h, w]``, or with more channels ``[s, c, h, w]``.
 
     Args:
         min_frames (int): Sequences with fewer frames are refused.
+        channels (int): Channels of a frame; sequences with another number are refused.
     """
 
-    def __init__(self, min_frames: int = 1) -> None:
+    def __init__(self, min_frames: int = 1, channels: int = 1) -> None:
         self.min_frames = min_frames
+        self.channels = channels
 
     def transform(self, results: dict) -> dict:
         """Add ``frames``."""
-        if results['store'] is None:
-            frames = load_pickle(results['path'])
-        else:
-            key = SequenceKey(results['subject'], results['condition'], results['view'])
-            frames = check_frames(open_store(results['store']).read(key), results['path'])
+        frames = read_sequence(results)
+        found = frames.shape[1] if frames.ndim == 4 else 1
+        if found != self.channels:
+            raise SequenceError(f'{results["path"]}: frames of {found} channels, where '
+                                f'LoadSilhouettes(channels={self.channels}) expects '
+                                f'{self.channels}: choose the pickles by data_in_use')
+        if self.channels == 1 and frames.ndim == 4:
+            frames = frames[:, 0]
         if len(frames) < self.min_frames:
             raise SequenceError(f'{results["path"]}: {len(frames)} frames are fewer than '
                                 f'min_frames={self.min_frames}')
@@ -120,7 +139,7 @@ class CropSides(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Crop ``frames``."""
-        height, width = results['frames'].shape[1:]
+        height, width = results['frames'].shape[-2:]
         cut = width // 64 * 10 if self.cut is None else self.cut
         if self.cut is None and width < 64 and width * 64 != height * 44:
             raise SequenceError(f'{results["path"]}: silhouettes {width} wide and {height} high, '
@@ -129,20 +148,21 @@ class CropSides(BaseTransform):
         if 2 * cut >= width:
             raise SequenceError(f'{results["path"]}: silhouettes {width} wide leave nothing when '
                                 f'cut={cut} columns are cut off each side')
-        results['frames'] = results['frames'][:, :, cut:width - cut]
+        results['frames'] = results['frames'][..., cut:width - cut]
         return results
 
 
 @TRANSFORMS.register_module()
 class PackGaitInputs(BaseTransform):
-    """Pack into ``inputs``, uint8 ``[1, s, h, w]``, and a :class:`GaitDataSample`."""
+    """Pack into ``inputs``, uint8 ``[c, s, h, w]``, and a :class:`GaitDataSample`."""
 
     META_KEYS = ('sample_idx', 'path', 'subject', 'condition', 'view')
 
     def transform(self, results: dict) -> dict:
         """Return ``dict(inputs, data_samples)``."""
-        frames = np.ascontiguousarray(results['frames'])
+        frames = results['frames']
+        inputs = frames[None] if frames.ndim == 3 else frames.swapaxes(0, 1)
         sample = GaitDataSample(metainfo={k: results[k] for k in self.META_KEYS})
         sample.set_metainfo({'num_frames': len(frames)})
         sample.set_field(torch.tensor(results['label']), 'gt_label')
-        return {'inputs': torch.from_numpy(frames)[None], 'data_samples': sample}
+        return {'inputs': torch.from_numpy(np.ascontiguousarray(inputs)), 'data_samples': sample}

@@ -1,8 +1,8 @@
-"""The published directory layout: ``<subject>/<condition>/<view>/<one>.pkl``."""
+"""The published directory layout: ``<subject>/<condition>/<view>/*.pkl``."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from razor_ext.engine.json_file import JsonError, read_json
@@ -10,16 +10,16 @@ from razor_ext.engine.json_file import JsonError, read_json
 from .store import SequenceKey
 
 
-def scan_tree(root: str | Path, data_in_use: int | None = None
-              ) -> Iterator[tuple[SequenceKey, str]]:
-    """Yield every sequence of a tree, in sorted order, with the path of its pickle.
+def scan_tree(root: str | Path, data_in_use: Sequence[int] | None = None
+              ) -> Iterator[tuple[SequenceKey, list[str]]]:
+    """Yield every sequence of a tree, in sorted order, with the paths of its pickles.
 
-    A view directory without a pickle, or without the one that is wanted, yields an empty path.
+    A view directory without a pickle, or without one that is wanted, yields none.
 
     Args:
         root (str | Path): Root of the tree.
-        data_in_use (int | None): Which pickle of a sequence is read, counted from 0 in sorted
-            order, where a data set keeps several beside each other.
+        data_in_use (Sequence[int] | None): Which pickles of a sequence are read, counted from 0 in
+            sorted order, where a data set keeps several beside each other.
 
     Raises:
         FileNotFoundError: If the root does not exist.
@@ -30,15 +30,28 @@ def scan_tree(root: str | Path, data_in_use: int | None = None
     for subject in _directories(root):
         for condition in _directories(subject.path):
             for view in _directories(condition.path):
-                files = sorted(e.path for e in os.scandir(view.path) if e.name.endswith('.pkl'))
-                if data_in_use is not None:
-                    files = files[data_in_use:data_in_use + 1]
-                elif len(files) > 1:
-                    names = ', '.join(os.path.basename(f) for f in files[:4])
-                    raise ValueError(f'{view.path} holds {len(files)} pickles ({names}): choose '
-                                     'one by data_in_use, its number in this order from 0')
                 key = SequenceKey(subject.name, condition.name, view.name)
-                yield key, files[0] if files else ''
+                yield key, sequence_files(view.path, data_in_use)
+
+
+def sequence_files(folder: str | Path, data_in_use: Sequence[int] | None = None) -> list[str]:
+    """Paths of the pickles of one sequence that are read; none if one of them is missing.
+
+    Args:
+        folder (str | Path): Folder of the sequence.
+        data_in_use (Sequence[int] | None): See :func:`scan_tree`.
+
+    Raises:
+        ValueError: If it holds several pickles and none is chosen.
+    """
+    files = sorted(e.path for e in os.scandir(folder) if e.name.endswith('.pkl'))
+    if data_in_use is not None:
+        return [files[i] for i in data_in_use] if max(data_in_use) < len(files) else []
+    if len(files) > 1:
+        names = ', '.join(os.path.basename(f) for f in files[:4])
+        raise ValueError(f'{folder} holds {len(files)} pickles ({names}): choose one by '
+                         'data_in_use, its number in this order from 0, or several by a list')
+    return files
 
 
 def _directories(path: str | Path) -> list[os.DirEntry]:
