@@ -145,11 +145,13 @@ def _dump_pose(model: dict, folder: Path) -> Config:
 def _write_gait(name: str) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
         """Write a small model of configs/gait, narrower, on silhouettes of noise."""
-        write_silhouettes(folder)
-        steps = [dict(type='LoadSilhouettes'), dict(type='SampleFrames', mode='all'),
-                 dict(type='CropSides'), dict(type='PackGaitInputs')]
         folder_of_configs = CONFIGS / 'gait' / name.partition('-')[0]
         model = Config.fromfile(folder_of_configs / f'{name}-small_demo-64x44.py').model
+        channels = sum(model.backbone.get('inputs', [model.backbone.get('in_channels', 1)]))
+        write_silhouettes(folder, channels)
+        steps = [dict(type='LoadSilhouettes', channels=channels),
+                 dict(type='SampleFrames', mode='all'), dict(type='CropSides'),
+                 dict(type='PackGaitInputs')]
         Config._merge_a_into_b((GAIT_SIZES | ZOO)[name], model)
         cfg = _dump(dict(
             default_scope='razor_ext', model=model.to_dict(),
@@ -160,8 +162,9 @@ def _write_gait(name: str) -> Callable[[Path], None]:
             test_evaluator=dict(type='CASIABMetric'), test_cfg=dict(),
             optim_wrapper=dict(type='OptimWrapper', optimizer=dict(
                 type='SGD', lr=.1, momentum=.9, weight_decay=5e-4))), folder)
-        _save_trained(cfg, torch.rand(4, 1, 6, 64, 44), folder)
-        frames = np.random.default_rng(0).integers(0, 2, (6, 64, 64)).astype(np.uint8) * 255
+        _save_trained(cfg, torch.rand(4, channels, 6, 64, 44), folder)
+        shape = (6, 64, 64) if channels == 1 else (6, channels, 64, 64)
+        frames = np.random.default_rng(0).integers(0, 2, shape).astype(np.uint8) * 255
         np.save(folder / 'input.npy', frames)
     return write
 
@@ -249,6 +252,7 @@ onnx_config = dict(input_shape={list(PICTURE)})
     ModelFamily('gaitbase', _write_gait('gaitbase'), _GAIT, _LOGITS),
     ModelFamily('gaitgl', _write_gait('gaitgl'), _GAIT, _LOGITS, {
         'float_layers': {'head.classifier': 'is not deployed'}}),
-    ModelFamily('deepgaitv2-p3d', _write_gait('deepgaitv2-p3d'), _GAIT, _LOGITS),
+    *(ModelFamily(name, _write_gait(name), _GAIT, _LOGITS) for name in (
+        'deepgaitv2-p3d', 'skeletongait', 'skeletongaitpp', 'multigaitpp')),
     *(ModelFamily(name, _write_gait(name), _GAIT) for name in ('gaitset', 'gaitpart', 'gln')),
 ) if is_usable(row.requires)}

@@ -8,7 +8,9 @@ _QUICK = [*((algorithm, 'toy') for algorithm in ALGORITHMS),
 _SLOW = [('geta', 'detection'),
          *((algorithm, 'swin') for algorithm in ('geta_prune_only', 'group_fisher', 'l1')),
          ('group_fisher', 'deepgaitv2-p3d'), ('geta', 'gaitset'), ('geta', 'gaitpart'),
-         ('group_fisher', 'gaitpart'), ('geta', 'gln'), ('group_fisher', 'gln')]
+         ('group_fisher', 'gaitpart'), ('geta', 'gln'), ('group_fisher', 'gln'),
+         *((algorithm, family) for algorithm in ('geta', 'group_fisher')
+           for family in ('skeletongait', 'skeletongaitpp', 'multigaitpp'))]
 ROWS = [*_QUICK, *(pytest.param(row, marks=pytest.mark.slow) for row in _SLOW)]
 """
 from __future__ import annotations
@@ -55,7 +57,9 @@ _QUICK = [*((algorithm, 'toy') for algorithm in ALGORITHMS),
 _SLOW = [*(('geta', family) for family in FAMILIES if family == 'detection'),
          *((algorithm, 'swin') for algorithm in ('geta_prune_only', 'group_fisher', 'l1')),
          ('group_fisher', 'deepgaitv2-p3d'), ('geta', 'gaitset'), ('geta', 'gaitpart'),
-         ('group_fisher', 'gaitpart'), ('geta', 'gln'), ('group_fisher', 'gln')]
+         ('group_fisher', 'gaitpart'), ('geta', 'gln'), ('group_fisher', 'gln'),
+         *((algorithm, family) for algorithm in ('geta', 'group_fisher')
+           for family in ('skeletongait', 'skeletongaitpp', 'multigaitpp'))]
 ROWS = [*_QUICK, *(pytest.param(row, marks=pytest.mark.slow) for row in _SLOW)]
 #: Step of the first checkpoint, before anything is pruned.
 FIRST = 4

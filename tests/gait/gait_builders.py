@@ -50,6 +50,14 @@ def deepgaitv2(num_classes=74, mode='p3d', channels=(64, 128, 256, 512), blocks=
                      **LOSSES}, **kwargs}
 
 
+def two_inputs(kind, inputs, num_classes=74, channels=(64, 128, 256, 512), blocks=(1, 1, 1, 1),
+               embed=256, squeeze=16, **kwargs):
+    model = deepgaitv2(num_classes, 'p3d', channels, blocks, embed, **kwargs)
+    model['backbone'] = {'type': f'{kind}Backbone', 'inputs': inputs, 'channels': channels,
+                         'blocks': blocks, 'squeeze': squeeze}
+    return model
+
+
 def part_head(width, embed, parts):
     return {'type': 'PartHead', 'in_channels': width, 'embed_channels': embed, 'num_parts': parts,
             'loss_triplet': LOSSES['loss_triplet']}
@@ -83,11 +91,17 @@ def gln(num_classes=None, channels=(32, 64, 128), lateral=256, embed=256, dropou
             'head': head, **kwargs}
 
 
+_MAPS = deepgaitv2(5, 'p3d', (4, 6, 8, 10), (1, 2, 1, 1), 7)
+_MAPS['backbone']['in_channels'] = 2
+_MAPS['head']['neck_embedding'] = True
 #: The models of the zoo, small.
 ZOO = {
     'deepgaitv2-2d': deepgaitv2(5, '2d', (4, 6, 8, 10), (1, 2, 1, 1), 7),
     'deepgaitv2-p3d': deepgaitv2(5, 'p3d', (4, 6, 8, 10), (1, 2, 1, 1), 7),
     'deepgaitv2-3d': deepgaitv2(5, '3d', (4, 6, 8, 10), (1, 2, 1, 1), 7),
+    'skeletongait': _MAPS,
+    'skeletongaitpp': two_inputs('SkeletonGaitPP', (2, 1), 5, (4, 6, 8, 10), (1, 2, 1, 1), 7, 1),
+    'multigaitpp': two_inputs('MultiGaitPP', (1, 3), 5, (4, 6, 8, 10), (1, 2, 1, 1), 7, 1),
     'gaitset': gaitset((4, 6, 8), 7),
     'gaitpart': gaitpart(((4, 4), (6, 6), (8, 8)), embed=7),
     'gaitpart-oumvlp': gaitpart(((4, 4), (6, 6), (8, 8, 12, 12)), (1, 1, 8), 7),

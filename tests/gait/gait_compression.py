@@ -16,6 +16,12 @@ FAMILIES = {'gaitbase': dict(backbone=dict(channels=(4, 6, 8, 10)),
 #: The other models, by the name of their small config.
 ZOO = {'deepgaitv2-p3d': dict(backbone=dict(channels=(4, 6, 8, 10)),
                               head=dict(in_channels=10, embed_channels=8)),
+       'skeletongait': dict(backbone=dict(channels=(4, 6, 8, 10)),
+                            head=dict(in_channels=10, embed_channels=8, neck_embedding=True)),
+       'skeletongaitpp': dict(backbone=dict(channels=(4, 6, 8, 10), squeeze=1),
+                              head=dict(in_channels=10, embed_channels=8)),
+       'multigaitpp': dict(backbone=dict(channels=(4, 6, 8, 10), squeeze=1),
+                           head=dict(in_channels=10, embed_channels=8)),
        'gaitset': dict(backbone=dict(channels=(4, 6, 8)), neck=dict(channels=(4, 6, 8)),
                        head=dict(in_channels=8, embed_channels=8)),
        'gaitpart': dict(backbone=dict(channels=((4, 4), (6, 6), (16, 16))),
@@ -30,11 +36,11 @@ STEPS = 12
 STAGES = dict(warmup=1, projection=2, pruning=6, projection_periods=2, pruning_periods=2)
 
 
-def write_silhouettes(root: Path) -> None:
-    """Write six subjects, two of them to test on."""
+def write_silhouettes(root: Path, channels: int = 1) -> None:
+    """Write six subjects, two of them to test on, in frames of so many channels."""
     write_tree(root, [f'{i:03d}' for i in range(6)],
                ['nm-01', 'nm-02', 'nm-03', 'nm-04', 'nm-05', 'nm-06', 'bg-01', 'cl-01'],
-               ['000', '090'], train=[f'{i:03d}' for i in range(4)])
+               ['000', '090'], train=[f'{i:03d}' for i in range(4)], channels=channels)
 
 
 def load(family: str, step: str, data: Path, work_dir: Path, **options: object) -> Config:

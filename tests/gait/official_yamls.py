@@ -95,19 +95,26 @@ OFFICIAL = {
 
 def settings_of(name: str) -> dict:
     """The content of an official file, as YAML gives it."""
-    facts = copy.deepcopy(OFFICIAL[name])
+    return settings(name, OFFICIAL[name])
+
+
+def settings(name: str, facts: dict) -> dict:
+    """The settings of a row."""
+    facts = copy.deepcopy(facts)
     wanted = facts.get('transform', (CUT,))
     evaluator: dict = {'metric': facts.get('metric', 'euc'), 'restore_hint': facts['iters'],
                        'enable_float16': True, 'restore_ckpt_strict': True, 'save_name': name,
                        'sampler': {'batch_size': 4, 'sample_type': 'all_ordered',
                                    'batch_shuffle': False}}
     trainer: dict = {
-        'enable_float16': True, 'log_iter': 100, 'restore_ckpt_strict': True, 'restore_hint': 0,
-        'save_iter': 10000, 'save_name': name, 'sync_BN': True, 'total_iter': facts['iters'],
-        'with_test': False, 'sampler': {
-            'type': 'TripletSampler', 'batch_size': list(facts['batch']), 'batch_shuffle': True,
-            'sample_type': facts.get('frames', 'fixed_unordered'), 'frames_num_fixed': 30,
-            'frames_skip_num': 0}}
+        'enable_float16': True, 'log_iter': 100, 'restore_ckpt_strict': True,
+        'restore_hint': facts.get('hint', 0), 'save_iter': 10000, 'save_name': name,
+        'sync_BN': facts.get('sync', True), 'total_iter': facts['iters'], 'with_test': False,
+        'sampler': {
+            'type': 'TripletSampler', 'batch_size': list(facts['batch']),
+            'batch_shuffle': facts.get('shuffle', True),
+            'sample_type': facts.get('frames', 'fixed_unordered'),
+            'frames_num_fixed': facts.get('fixed', 30), 'frames_skip_num': facts.get('skip', 0)}}
     trainer['sampler'].update(zip(('frames_num_min', 'frames_num_max'), facts.get('minmax', ())))
     if facts.get('limit', 720):
         evaluator['sampler']['frames_all_limit'] = 720
@@ -139,4 +146,5 @@ def settings_of(name: str) -> dict:
             'scheduler_cfg': {'scheduler': 'MultiStepLR', 'gamma': 0.1,
                               'milestones': list(facts['milestones'])},
             'loss_cfg': [{'type': 'TripletLoss', 'margin': 0.2, 'loss_term_weight': 1.0,
-                          'log_prefix': 'triplet'}, softmax]}
+                          'log_prefix': 'triplet'}, *([softmax] if facts.get('softmax', True)
+                                                      else [])]}

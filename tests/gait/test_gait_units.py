@@ -30,15 +30,27 @@ def test_units(name, output):
 
 @pytest.mark.parametrize(('name', 'output', 'count'), [
     ('deepgaitv2-2d', 'logits', 10), ('deepgaitv2-p3d', 'logits', 10),
-    ('deepgaitv2-3d', 'embedding', 9), ('gaitset', 'embedding', 8),
+    ('deepgaitv2-3d', 'embedding', 9), ('skeletongait', 'logits', 10),
+    ('skeletongaitpp', 'logits', 13), ('gaitset', 'embedding', 8),
     ('gaitpart', 'embedding', 38), ('gln', 'embedding', 10), ('gln-compact', 'logits', 12)])
 def test_units_of_the_zoo_hold_every_parameter(name, output, count):
     model = build({**ZOO[name], 'tensor_output': output})
-    x = torch.rand(2, 1, 6, 64, 44)
+    x = torch.rand(2, model.backbone.in_channels, 6, 64, 44)
     graph = analyze(model, x)
     assert len(graph.units) == count and not graph.refused
     if output == 'logits' or 'deepgaitv2' not in name:  # else the classifier is not reached
         assert graph.reachable_share == 1
+    assert_slicing_is_masking(model, graph, x)
+
+
+def test_units_of_multigaitpp():
+    """The channels that a minimum and a maximum run over stay, with all that scores them."""
+    model = build({**ZOO['multigaitpp'], 'tensor_output': 'logits'})
+    x = torch.rand(2, 4, 6, 64, 44)
+    graph = analyze(model, x)
+    assert len(graph.units) == 25 and not graph.refused and graph.reachable_share > 0.98
+    assert any(entry.reason == 'amin over the channels' and entry.source.split(':')[0].endswith(
+        'fusion.py') for entry in graph.frozen)
     assert_slicing_is_masking(model, graph, x)
 
 

@@ -1,4 +1,4 @@
-"""DeepGaitV2, GaitSet, GaitPart and GLN against slow references, and what only they have."""
+"""The models of the zoo against slow references, and what only they have."""
 from __future__ import annotations
 
 import copy
@@ -12,13 +12,14 @@ from razor_ext.gait import GaitDataSample
 
 from . import gait_reference as ref
 from . import zoo_reference as zoo
-from .gait_builders import ZOO, build, deepgaitv2, gaitpart, gaitset, gln, plain
+from .gait_builders import ZOO, build, deepgaitv2, gaitpart, gaitset, gln, plain, two_inputs
 
 REFERENCES = {
     'deepgaitv2-2d': partial(zoo.deepgaitv2, mode='2d'),
     'deepgaitv2-p3d': partial(zoo.deepgaitv2, mode='p3d'),
     'deepgaitv2-3d': partial(zoo.deepgaitv2, mode='3d'),
-    'gaitset': zoo.gaitset,
+    'skeletongait': partial(zoo.deepgaitv2, mode='p3d'), 'skeletongaitpp': zoo.skeletongaitpp,
+    'multigaitpp': zoo.multigaitpp, 'gaitset': zoo.gaitset,
     'gaitpart': partial(zoo.gaitpart, strips=(1, 4, 8), poolings=(4, 9)),
     'gaitpart-oumvlp': partial(zoo.gaitpart, strips=(1, 1, 8), poolings=(4, 9)),
     'gln': zoo.gln, 'gln-compact': zoo.gln,
@@ -35,19 +36,28 @@ def samples(lengths, labels=None):
     return found
 
 
+def sequences(model, lengths):
+    """Random sequences as a model takes them, [c, s, h, w], and as its reference does."""
+    channels = model.backbone.in_channels
+    clips = [torch.rand(channels, frames, 64, 44, dtype=torch.double) for frames in lengths]
+    return clips, [clip[0] if channels == 1 else clip.transpose(0, 1) for clip in clips]
+
+
 @pytest.mark.smoke
 @pytest.mark.parametrize('name', ZOO)
 def test_embeddings_over_lengths_and_packed(name):
     model = build(ZOO[name]).double()
     state, reference = model.state_dict(), REFERENCES[name]
-    clips = [torch.rand(frames, 64, 44, dtype=torch.double) for frames in (1, 4, 7)]
+    clips, theirs = sequences(model, (1, 4, 7))
     with torch.no_grad():
-        expected = [reference(clip, state) for clip in clips]
+        expected = [reference(clip, state) for clip in theirs]
+        if name == 'skeletongait':
+            expected = [zoo.unit_vectors(embedding, state) for embedding in expected]
         for clip, embedding in zip(clips, expected):
-            torch.testing.assert_close(model(clip[None, None])[0], embedding, rtol=1e-9, atol=1e-11)
-        stacked = model(torch.stack([clips[1], clips[1].flip(0)])[:, None])
+            torch.testing.assert_close(model(clip[None])[0], embedding, rtol=1e-9, atol=1e-11)
+        stacked = model(torch.stack([clips[1], clips[1].flip(1)]))
         torch.testing.assert_close(stacked[0], expected[1], rtol=1e-9, atol=1e-11)
-        packed = model(torch.cat(clips)[None, None], samples([1, 4, 7]), mode='predict')
+        packed = model(torch.cat(clips, 1)[None], samples([1, 4, 7]), mode='predict')
     for sample, embedding in zip(packed, expected):
         torch.testing.assert_close(sample.embedding, embedding, rtol=1e-9, atol=1e-11)
 
@@ -56,13 +66,13 @@ def test_embeddings_over_lengths_and_packed(name):
 def test_losses_and_gradients(name):
     model = build(ZOO[name]).double()
     labels, lengths = [0, 0, 1, 3], [3, 3, 3, 3]
-    clips = [torch.rand(frames, 64, 44, dtype=torch.double) for frames in lengths]
-    losses = model(torch.stack(clips)[:, None], samples(lengths, labels), mode='loss')
+    clips, theirs = sequences(model, lengths)
+    losses = model(torch.stack(clips), samples(lengths, labels), mode='loss')
     state = {key: value.detach().clone() for key, value in model.state_dict().items()}
     trained = [key for key, value in model.named_parameters() if value.requires_grad]
     for key in trained:
         state[key].requires_grad_()
-    embeddings = [REFERENCES[name](clip, state) for clip in clips]
+    embeddings = [REFERENCES[name](clip, state) for clip in theirs]
     expected = zoo.triplet(torch.stack(embeddings), labels, 0.2)
     torch.testing.assert_close(losses['loss_triplet'], expected, check_dtype=False, rtol=1e-6,
                                atol=1e-7)
@@ -85,7 +95,10 @@ def test_losses_and_gradients(name):
 @pytest.mark.parametrize(('cfg', 'total', 'deploy'), [
     (deepgaitv2(74, '2d'), 7.305, 6.994), (deepgaitv2(74), 8.339, 8.028),
     (deepgaitv2(3000, blocks=(1, 4, 4, 1)), 25.49, 13.20),
-    (deepgaitv2(74, '3d'), 16.60, 16.28), (gaitset(), 2.595, 2.595),
+    (deepgaitv2(74, '3d'), 16.60, 16.28),
+    (two_inputs('SkeletonGaitPP', (2, 1), 3000, blocks=(1, 4, 4, 1)), 25.57, 13.27),
+    (two_inputs('MultiGaitPP', (1, 1), 3000, blocks=(1, 2, 2, 1)), 28.56, 16.26),
+    (gaitset(), 2.595, 2.595),
     (gaitpart(), 1.204, 1.204), (gln(), 8.542, 8.542), (gln(74), 14.70, 8.542)])
 def test_parameter_counts(cfg, total, deploy):
     with torch.device('meta'):
@@ -118,9 +131,22 @@ def test_errors_name_the_value():
     odd['backbone']['out_indices'] = (2, 5)
     with pytest.raises(ValueError, match=r'out_indices \(2, 5\) must be rising'):
         MODELS.build(odd)
+    with pytest.raises(ValueError, match=r'two inputs and four stages: got inputs=\(2, 1, 1\)'):
+        MODELS.build(two_inputs('MultiGaitPP', (2, 1, 1)))
     head = gaitset()
     head['head']['num_classes'] = 5
     with pytest.raises(ValueError, match='PartHead has no classifier'):
         MODELS.build(head)
     with pytest.raises(RuntimeError, match="leave tensor_output at 'embedding'"):
         build({**ZOO['gaitset'], 'tensor_output': 'logits'})(torch.rand(1, 1, 3, 64, 44))
+
+
+def test_an_embedding_after_the_neck_is_deployed_with_it():
+    model = build(ZOO['skeletongait'])
+    x = torch.rand(2, 2, 3, 64, 44)
+    with torch.no_grad():
+        before = model(x)
+        assert torch.allclose(before.norm(dim=1), torch.ones(2, 16))
+        model.switch_to_deploy()
+        assert torch.equal(model(x), before)
+    assert model.head.classifier is None and model.head.bn is not None

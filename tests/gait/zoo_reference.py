@@ -35,28 +35,101 @@ def _shortcut(x, s, name, stride):
     return _bn(x, s, f'{name}.1')
 
 
-def deepgaitv2(sequence, s, mode):
-    """[s, h, w] -> [c, p]."""
-    x = F.relu(_bn(F.conv2d(sequence[:, None], s['backbone.stem.0.weight'], padding=1), s,
-                   'backbone.stem.1'))
-    for stage in (1, 2, 3, 4):
-        block = 0
-        while f'backbone.layer{stage}.{block}.conv1.weight' in s:
-            b = f'backbone.layer{stage}.{block}'
-            stride = 2 if stage in (2, 3) and block == 0 else 1
-            first, second = s[f'{b}.conv1.weight'], s[f'{b}.conv2.weight']
-            if mode == '3d' and stage > 1:
-                y = F.relu(_bn(_over_time(x, first, stride), s, f'{b}.bn1'))
-                y = _bn(_over_time(y, second, 1), s, f'{b}.bn2')
-            else:
-                y = F.relu(_bn(F.conv2d(x, first, stride=stride, padding=1), s, f'{b}.bn1'))
-                if mode == 'p3d' and stage > 1:
-                    motion = _over_time(y, s[f'{b}.temporal_conv.weight'], 1)
-                    y = F.relu(y + _bn(motion, s, f'{b}.temporal_bn'))
-                y = _bn(F.conv2d(y, second, padding=1), s, f'{b}.bn2')
-            x = F.relu(y + _shortcut(x, s, f'{b}.downsample', stride))
-            block += 1
+def _stem(x, s, name):
+    return F.relu(_bn(F.conv2d(x, s[f'{name}.0.weight'], padding=1), s, f'{name}.1'))
+
+
+def _residual(x, s, name, stage, mode):
+    """The blocks of a stage, whose number says which convolutions they have."""
+    block = 0
+    while f'{name}.{block}.conv1.weight' in s:
+        b = f'{name}.{block}'
+        stride = 2 if stage in (2, 3) and block == 0 else 1
+        first, second = s[f'{b}.conv1.weight'], s[f'{b}.conv2.weight']
+        if mode == '3d' and stage > 1:
+            y = F.relu(_bn(_over_time(x, first, stride), s, f'{b}.bn1'))
+            y = _bn(_over_time(y, second, 1), s, f'{b}.bn2')
+        else:
+            y = F.relu(_bn(F.conv2d(x, first, stride=stride, padding=1), s, f'{b}.bn1'))
+            if mode == 'p3d' and stage > 1:
+                motion = _over_time(y, s[f'{b}.temporal_conv.weight'], 1)
+                y = F.relu(y + _bn(motion, s, f'{b}.temporal_bn'))
+            y = _bn(F.conv2d(y, second, padding=1), s, f'{b}.bn2')
+        x = F.relu(y + _shortcut(x, s, f'{b}.downsample', stride))
+        block += 1
+    return x
+
+
+def _strips(x, s):
     return _per_part(_pyramid(x.max(0).values, (16,)), s['head.fc.weight'])
+
+
+def deepgaitv2(sequence, s, mode):
+    """[s, h, w] or [s, channels, h, w] -> [c, p], before the neck."""
+    x = _stem(sequence if sequence.dim() == 4 else sequence[:, None], s, 'backbone.stem')
+    for stage in (1, 2, 3, 4):
+        x = _residual(x, s, f'backbone.layer{stage}', stage, mode)
+    return _strips(x, s)
+
+
+def unit_vectors(embedding, s):
+    """[c, p] -> [c, p], after the neck."""
+    c, p = embedding.shape
+    flat = torch.stack([embedding[i // p, i % p] for i in range(c * p)])
+    x = _bn(flat[None], s, 'head.bn')[0].view(c, p)
+    return torch.stack([x[:, k] / x[:, k].square().sum().sqrt() for k in range(p)], 1)
+
+
+def _branch(sequence, s, which):
+    return _residual(_stem(sequence, s, f'backbone.{which}_stem'), s,
+                     f'backbone.{which}_layer1', 1, 'p3d')
+
+
+def _scores(frame, s, name):
+    """Three convolutions of a frame [c, h, w]."""
+    x = frame[None]
+    for i in (0, 3):
+        weight = s[f'{name}.{i}.weight']
+        x = F.relu(_bn(F.conv2d(x, weight, padding=weight.shape[-1] // 2), s, f'{name}.{i + 1}'))
+    return F.conv2d(x, s[f'{name}.6.weight'])[0]
+
+
+def skeletongaitpp(sequence, s):
+    """[s, 3, h, w], maps of joints first -> [c, p]."""
+    maps, shapes = _branch(sequence[:, :2], s, 'first'), _branch(sequence[:, 2:], s, 'second')
+    frames = []
+    for shape, joints in zip(shapes, maps):
+        scores = _scores(torch.cat([shape, joints]), s, 'backbone.fusion.scores')
+        share = torch.stack([scores[:len(shape)], scores[len(shape):]]).softmax(0)
+        frames.append(shape * share[0] + joints * share[1])
+    x = torch.stack(frames)
+    for stage in (2, 3, 4):
+        x = _residual(x, s, f'backbone.layer{stage}', stage, 'p3d')
+    return _strips(x, s)
+
+
+def multigaitpp(sequence, s, size=1):
+    """[s, channels, h, w], the first `size` of them the first part -> [c, p]."""
+    parts = _branch(sequence[:, :size], s, 'first'), _branch(sequence[:, size:], s, 'second')
+    streams = [[], [], []]
+    for first, second in zip(*parts):
+        shares = torch.stack([_scores(first, s, 'backbone.common.first_scores'),
+                              _scores(second, s, 'backbone.common.second_scores')]).softmax(0)
+        common = torch.where(shares[0] < shares[1], shares[0], shares[1])
+        low, high = common.min(0).values, common.max(0).values
+        common = ((common - low) / (high - low + 1e-6)).clamp(0, 1)
+        streams[0].append(first * (1 - common) * shares[0])
+        streams[1].append((first + second) / 2 * common)
+        streams[2].append(second * (1 - common) * shares[1])
+    maps = []
+    for stream, prefix in zip(streams, ('first_', '', 'second_')):
+        x = torch.stack(stream)
+        for stage in (2, 3):
+            x = _residual(x, s, f'backbone.{prefix}layer{stage}', stage, 'p3d')
+        maps.append(x)
+    x = torch.einsum('schw,oc->sohw', torch.cat(maps, 1),
+                     s['backbone.fusion.0.weight'].flatten(1))
+    return _strips(_residual(x, s, 'backbone.layer4', 4, 'p3d'), s)
 
 
 def _stage(x, s, keys):

@@ -34,13 +34,18 @@ class Data:
     num_workers: int
 
 
-def read_data(data: Section) -> Data:
-    """Translate `data_cfg`."""
+def read_data(data: Section, pickles: int = 1) -> Data:
+    """Translate `data_cfg`.
+
+    Args:
+        data (Section): `data_cfg`.
+        pickles (int): How many pickles of a sequence the model reads.
+    """
     name = data.get('dataset_name')
     kind, base = data.choice('dataset_name', DATASETS)
     dataset = {'type': kind, 'data_root': '', 'ann_file': data.text('dataset_partition'),
                'data_prefix': {'path': data.text('dataset_root')},
-               'data_in_use': _data_in_use(data) if 'data_in_use' in data else None}
+               'data_in_use': _data_in_use(data, pickles)}
     # in memory or not, and a flag that OpenGait itself never reads
     data.ignore('cache', 'remove_no_gallery')
     result = Data(name, data.text('test_dataset_name'), dataset, base,
@@ -49,14 +54,17 @@ def read_data(data: Section) -> Data:
     return result
 
 
-def _data_in_use(data: Section) -> int:
-    """Which of the sorted files of a sequence is read: a list of flags, or of numbers."""
+def _data_in_use(data: Section, pickles: int) -> int | list[int] | None:
+    """Which of the sorted files of a sequence are read: a list of flags, or of numbers."""
+    if 'data_in_use' not in data:
+        data.ignore('data_in_use')
+        return None if pickles == 1 else list(range(pickles))
     value = data.get('data_in_use')
     if isinstance(value, list) and value and all(isinstance(v, bool) for v in value):
         value = [i for i, used in enumerate(value) if used]
     else:
         value = data.integers('data_in_use', least=0)
-    if len(value) != 1:
-        raise data.fail('data_in_use', 'must choose one file of a sequence: models of silhouettes '
-                                       'have one input')
-    return value[0]
+    if len(value) != pickles:
+        raise data.fail('data_in_use', f'must choose {pickles} of the files of a sequence: so many '
+                                       'are the inputs of the model')
+    return value if pickles > 1 else value[0]

@@ -49,15 +49,19 @@ Builder = Callable[[Section, ModelContext], dict]
 NameMap = Callable[[BaseModel, str], 'str | None']
 
 MODEL_BUILDERS: dict[str, Builder] = {}
+#: Pickles of a sequence that a model reads, where it is not one.
+PICKLES: dict[str, int] = {}
 NAME_MAPS: dict[type[nn.Module], NameMap] = {}
 
 
-def register_model(name: str) -> Callable[[Builder], Builder]:
-    """Register a builder for a `model_cfg.model`."""
+def register_model(name: str, pickles: int = 1) -> Callable[[Builder], Builder]:
+    """Register a builder for a `model_cfg.model`, and how many pickles of a sequence it reads."""
     def decorate(builder: Builder) -> Builder:
         if name in MODEL_BUILDERS:
             raise KeyError(f'two builders for model {name!r}')
         MODEL_BUILDERS[name] = builder
+        if pickles != 1:
+            PICKLES[name] = pickles
         return builder
     return decorate
 

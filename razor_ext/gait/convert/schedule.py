@@ -102,10 +102,10 @@ def _start(trainer: Section) -> tuple[dict, list[str]]:
     resets = [trainer.flag(key) for key in ('optimizer_reset', 'scheduler_reset')]
     hint = trainer.get('restore_hint')
     if not isinstance(hint, str):
-        if trainer.integer('restore_hint', least=0):
-            raise trainer.fail('restore_hint', 'goes on with a run of OpenGait, whose optimizer '
-                               'has no counterpart; set it to 0, or to the path of a checkpoint')
-        return {}, []
+        iteration = trainer.integer('restore_hint', least=0)
+        # a number names a checkpoint of the same run, whose beginning is that of this file
+        return {}, [f'restore_hint {iteration} goes on with a run of the same name; this config '
+                    'trains from the beginning'] if iteration else []
     source = trainer.text('restore_hint')
     if not source.endswith('.pt'):
         raise trainer.fail('restore_hint', 'is no path of an official checkpoint, ending in .pt')

@@ -8,7 +8,8 @@ from .data import Data, read_data
 from .defaults import NO_ROOT, with_defaults
 from .evaluation import read_evaluator
 from .losses import read_losses
-from .registry import MODEL_BUILDERS, ModelContext, build_model
+from .refused import REFUSED
+from .registry import MODEL_BUILDERS, PICKLES, ModelContext, build_model
 from .sampling import read_batches, read_frames
 from .schedule import read_optimizer, read_run, read_scheduler
 from .section import Section
@@ -47,11 +48,16 @@ def convert_settings(settings: object) -> ConvertedSettings:
     """
     top = Section(with_defaults(settings), 'settings')
     # first of all: what is asked of the rest depends on it
-    top.section('model_cfg').choice('model', MODEL_BUILDERS)
-    data = read_data(top.section('data_cfg'))
+    wanted = top.section('model_cfg')
+    name = wanted.text('model')
+    if name in REFUSED:
+        raise wanted.fail('model', f'has no counterpart: {REFUSED[name]}')
+    wanted.choice('model', MODEL_BUILDERS)
+    data = read_data(top.section('data_cfg'), PICKLES.get(name, 1))
     trainer, evaluator = top.section('trainer_cfg'), top.section('evaluator_cfg')
     model = build_model(top.section('model_cfg'), ModelContext(data.name, read_losses(top)))
-    train = read_transforms(trainer)
+    channels = _channels(model['backbone'])
+    train = read_transforms(trainer, channels)
     if train.scale != 1 / 255:
         model.setdefault('data_preprocessor', {'type': 'GaitDataPreprocessor'})
         model['data_preprocessor']['scale'] = train.scale
@@ -76,8 +82,16 @@ def convert_settings(settings: object) -> ConvertedSettings:
                              tuple(notes))
 
 
+def _channels(backbone: dict) -> int:
+    """Channels of a frame."""
+    return sum(backbone['inputs']) if 'inputs' in backbone else backbone.get('in_channels', 1)
+
+
 def _loader(data: Data, frames: dict, steps: Steps) -> dict:
-    pipeline = [{'type': 'LoadSilhouettes'}, frames, *steps.steps, {'type': 'PackGaitInputs'}]
+    load: dict = {'type': 'LoadSilhouettes'}
+    if steps.channels != 1:
+        load['channels'] = steps.channels
+    pipeline = [load, frames, *steps.steps, {'type': 'PackGaitInputs'}]
     return {'num_workers': data.num_workers, 'persistent_workers': data.num_workers > 0,
             'dataset': {**data.dataset, 'pipeline': pipeline}}
 
@@ -89,7 +103,7 @@ def _train_loader(sampler: Section, data: Data, steps: Steps) -> dict:
 
 
 def _test_loaders(evaluator: Section, data: Data, train: Steps) -> dict:
-    steps = read_transforms(evaluator)
+    steps = read_transforms(evaluator, train.channels)
     if steps.scale != train.scale:
         raise evaluator.fail('transform', 'scales the pixels otherwise than that of trainer_cfg')
     sampler = evaluator.section('sampler')

@@ -17,23 +17,29 @@ class Steps:
     Attributes:
         steps (list[dict]): Configs of transforms.
         scale (float | None): Factor of the pixel values; None is the rule of part labels.
+        channels (int): Channels of a frame.
     """
 
     steps: list[dict] = field(default_factory=list)
     scale: float | None = 1 / _DIVISOR
+    channels: int = 1
 
 
-def read_transforms(owner: Section) -> Steps:
+def read_transforms(owner: Section, channels: int = 1) -> Steps:
     """Translate the `transform` of a trainer or an evaluator.
+
+    Args:
+        owner (Section): `trainer_cfg` or `evaluator_cfg`.
+        channels (int): Channels of a frame.
 
     Raises:
         SettingError: If there are several, for several inputs, or one has no counterpart.
     """
     entries = owner.sections('transform')
     if len(entries) != 1:
-        raise owner.fail('transform', f'is for {len(entries)} inputs; models of silhouettes have '
-                                      'one')
-    result = Steps()
+        raise owner.fail('transform', f'is for {len(entries)} inputs; the models here have one, of '
+                                      'one or several channels')
+    result = Steps(channels=channels)
     _add(entries[0], result)
     return result
 
@@ -83,6 +89,9 @@ def _augment(kind: str, **arguments: str) -> Callable[[Section, Steps], None]:
 
 
 def _erasing(entry: Section, result: Steps) -> None:
+    if result.channels != 1:
+        raise entry.fail('type', f'has no counterpart for frames of {result.channels} channels: '
+                                 'OpenGait takes the channels for rows')
     _augment('EraseSequence')(entry, result)
     least = entry.number('sl', 0.05, most=1.)
     result.steps[-1].update(area=[least, entry.number('sh', 0.2, least=least, most=1.)],

@@ -1,4 +1,4 @@
-"""MMDeploy's codebase for gait models: silhouettes in, part embeddings out.
+"""MMDeploy's codebase for gait models: frames in, part embeddings out.
 
 A deploy config reaches it by ``codebase_config=dict(type='razor_ext', task='GaitRecognition',
 module=['razor_ext.gait.deploy.codebase'])``; `module` is for MMDeploy's own tools, those of this
@@ -21,6 +21,8 @@ from mmengine.registry import Registry
 from torch import nn
 
 from razor_ext.engine.errors import DeployError
+from razor_ext.gait.datasets.dataset import pickle_numbers
+from razor_ext.gait.datasets.tree import sequence_files
 from razor_ext.gait.models.data_preprocessor import packed_lengths
 from razor_ext.gait.models.recognizer import GaitRecognizer
 from razor_ext.registry import MODELS
@@ -71,7 +73,7 @@ class GaitBackendModel(BaseBackendModel):
             deploy_cfg)
 
     def forward(self, inputs: torch.Tensor, data_samples: list, mode: str = 'predict') -> list:
-        """Run sequences ``[n, 1, s, h, w]``, or packed ones each by itself.
+        """Run sequences ``[n, c, s, h, w]``, or packed ones each by itself.
 
         Returns:
             The data samples with their ``embedding``.
@@ -116,13 +118,13 @@ class GaitRecognition(BaseTask):
         """Prepare one sequence as the test pipeline does.
 
         Args:
-            imgs: Pickle of a sequence in the published layout, ``.npy`` file, or an array
-                uint8 [s, h, w].
+            imgs: Pickle of a sequence in the published layout, folder of a sequence of several
+                pickles, ``.npy`` file, or an array uint8 [s, h, w] or [s, c, h, w].
             input_shape: Unused: the pipeline fixes the size.
             data_preprocessor: The model's.
 
         Returns:
-            Batch and inputs [1, 1, s, h, w].
+            Batch and inputs [1, c, s, h, w].
 
         Raises:
             DeployError: If it is no such sequence.
@@ -131,20 +133,35 @@ class GaitRecognition(BaseTask):
         sample: dict[str, Any] = {
             'store': None, 'path': str(imgs) if isinstance(imgs, str) else 'array',
             'subject': '', 'condition': '', 'view': '', 'label': 0, 'sample_idx': 0}
+        if isinstance(imgs, str) and Path(imgs).is_dir():
+            sample['paths'] = sequence_files(imgs, pickle_numbers(
+                self.model_cfg.test_dataloader.dataset.get('data_in_use')))
+        load: dict = next((step for step in steps if step['type'] == 'LoadSilhouettes'), {})
+        channels = load.get('channels', 1)
+        if isinstance(imgs, np.ndarray) and imgs.ndim == 3 and channels > 1:  # a random sample
+            imgs = imgs[:, None].repeat(channels, axis=1)
         if isinstance(imgs, str) and Path(imgs).suffix == '.npy':
             imgs = np.load(imgs, allow_pickle=False)
         if isinstance(imgs, np.ndarray):
-            if imgs.dtype != np.uint8 or imgs.ndim != 3:
-                raise DeployError(f'silhouettes must be uint8 [frames, height, width], got '
-                                  f'{imgs.dtype} {imgs.shape}')
-            sample['frames'] = imgs
-            steps = [step for step in steps if step['type'] != 'LoadSilhouettes']
+            sample['frames'] = self._frames(imgs, channels)
+            steps = [step for step in steps if step is not load]
         packed = Compose(steps)(sample)
         batch: dict[str, Any] = {'inputs': [packed['inputs']],
                                  'data_samples': [packed['data_samples']]}
         if data_preprocessor is not None:
             batch = data_preprocessor(batch, False)
         return batch, batch['inputs']
+
+    @staticmethod
+    def _frames(frames: np.ndarray, channels: int) -> np.ndarray:
+        """Check an array; frames of one channel may come with or without its dimension."""
+        if frames.dtype != np.uint8 or frames.ndim not in (3, 4):
+            raise DeployError('frames must be uint8 [frames, height, width], or [frames, channels, '
+                              f'height, width], got {frames.dtype} {frames.shape}')
+        found = frames.shape[1] if frames.ndim == 4 else 1
+        if found != channels:
+            raise DeployError(f'the model takes frames of {channels} channels, got {found}')
+        return frames[:, 0] if frames.ndim == 4 and channels == 1 else frames
 
     def get_model_name(self, *args, **kwargs) -> str:
         """Name of the model's type."""

@@ -76,6 +76,7 @@ class GaitResNet(FrameBackbone):
         if not len(channels) == len(strides) == len(blocks):
             raise ValueError('GaitResNet needs channels, strides and blocks of one length, got '
                              f'{tuple(channels)}, {tuple(strides)} and {tuple(blocks)}')
+        self.in_channels = in_channels
         self.conv1 = nn.Conv2d(in_channels, channels[0], 3, stem_stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels[0])
         self.relu = nn.ReLU(inplace=True)
@@ -121,6 +122,7 @@ class GaitPlainCNN(FrameBackbone):
                  strips: Sequence[int] | None = None, out_indices: Sequence[int] | None = None,
                  stem_stride: int = 1, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
+        self.in_channels = in_channels
         strips = strips or [1] * len(channels)
         if len(strips) != len(channels) or strips[0] != 1:
             raise ValueError(f'strips {tuple(strips)} must have one entry for each of the '
@@ -186,6 +188,7 @@ class GaitGLBackbone(BaseModule):
                  stages: Sequence[Sequence[int]] = ((64,), (128,), (128,)),
                  num_strips: int = 8, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
+        self.in_channels = in_channels
         layers: list[nn.Module] = []
         width = in_channels
         for out in stem:

@@ -1,4 +1,4 @@
-"""Batches of silhouettes: stacked where lengths agree, packed along time where they differ."""
+"""Batches of frames: stacked where lengths agree, packed along time where they differ."""
 from __future__ import annotations
 
 import torch
@@ -11,7 +11,7 @@ from ..structures import GaitDataSample
 
 
 def packed_lengths(inputs: Tensor, data_samples: list[GaitDataSample] | None) -> list[int] | None:
-    """Sequence lengths of a packed batch ``[1, 1, sum(s), h, w]``, or None if it is stacked.
+    """Sequence lengths of a packed batch ``[1, c, sum(s), h, w]``, or None if it is stacked.
 
     Raises:
         ValueError: If inputs and data samples disagree.
@@ -27,10 +27,10 @@ def packed_lengths(inputs: Tensor, data_samples: list[GaitDataSample] | None) ->
 
 @MODELS.register_module()
 class GaitDataPreprocessor(BaseDataPreprocessor):
-    """Cast, scale and batch uint8 silhouettes.
+    """Cast, scale and batch uint8 frames, silhouettes or others.
 
-    Equal lengths are stacked to ``[n, 1, s, h, w]``; unequal ones are packed along time to
-    ``[1, 1, sum(s), h, w]``, their lengths standing in the data samples, which stay on the host.
+    Equal lengths are stacked to ``[n, c, s, h, w]``; unequal ones are packed along time to
+    ``[1, c, sum(s), h, w]``, their lengths standing in the data samples, which stay on the host.
 
     Args:
         scale (float | None): Factor of the pixel values. None is for part labels: they are taken as
@@ -48,16 +48,16 @@ class GaitDataPreprocessor(BaseDataPreprocessor):
     def _check(self, frames: Tensor, name: str) -> Tensor:
         if not isinstance(frames, Tensor) or frames.dim() != 4:
             shape = tuple(frames.shape) if isinstance(frames, Tensor) else type(frames).__name__
-            raise ValueError(f'{name}: silhouettes must be a tensor [1, s, h, w], got {shape}')
+            raise ValueError(f'{name}: frames must be a tensor [c, s, h, w], got {shape}')
         if frames.shape[1] == 0:
             raise ValueError(f'{name}: the sequence has no frames')
         repeats = -(-self.min_frames // frames.shape[1])
         return frames.repeat(1, repeats, 1, 1) if repeats > 1 else frames
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Collate ``dict(inputs=[[1, s, h, w], ...], data_samples=[...])`` onto the device.
+        """Collate ``dict(inputs=[[c, s, h, w], ...], data_samples=[...])`` onto the device.
 
-        Inputs may be a batch ``[n, 1, s, h, w]``, and data samples None, as MMRazor's tools give.
+        Inputs may be a batch ``[n, c, s, h, w]``, and data samples None, as MMRazor's tools give.
         """
         samples = data.get('data_samples')
         samples = None if samples is None else list(samples)

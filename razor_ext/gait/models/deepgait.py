@@ -80,6 +80,20 @@ class BasicBlockP3d(nn.Module):
 BLOCKS: dict[str, type[nn.Module]] = {'2d': BasicBlock, 'p3d': BasicBlockP3d, '3d': BasicBlock3d}
 
 
+def frame_stem(in_channels: int, channels: int, stride: int = 1) -> FrameBlocks:
+    """Build the 3x3 convolution of frames that a network begins with."""
+    return FrameBlocks(nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False),
+                       nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+
+
+def residual_stage(block: type[nn.Module], in_channels: int, channels: int, stride: int,
+                   depth: int) -> nn.Sequential:
+    """Build a stage of residual blocks, of which the first changes channels and size."""
+    layers = [block(channels if j else in_channels, channels, 1 if j else stride)
+              for j in range(depth)]
+    return (FrameBlocks if block is BasicBlock else nn.Sequential)(*layers)
+
+
 @MODELS.register_module()
 class DeepGaitV2Backbone(BaseModule):
     """DeepGaitV2 (Fan et al., *Exploring Deep Models for Practical Gait Recognition*, 2023).
@@ -113,16 +127,12 @@ class DeepGaitV2Backbone(BaseModule):
         self.mode = mode
         self.frame_independent = mode == '2d'
         width = channels[0]
-        self.stem = FrameBlocks(
-            nn.Conv2d(in_channels, width, 3, stem_stride, 1, bias=False), nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True))
+        self.in_channels = in_channels
+        self.stem = frame_stem(in_channels, width, stem_stride)
         self.num_stages = len(channels)
         for i, (out, stride, depth) in enumerate(zip(channels, strides, blocks), 1):
             block = BasicBlock if i == 1 else BLOCKS[mode]
-            layers = [block(width if j == 0 else out, out, stride if j == 0 else 1)
-                      for j in range(depth)]
-            self.add_module(f'layer{i}', (FrameBlocks if block is BasicBlock
-                                          else nn.Sequential)(*layers))
+            self.add_module(f'layer{i}', residual_stage(block, width, out, stride, depth))
             width = out
         self.out_channels = width
 

@@ -38,8 +38,12 @@ class GaitHead(BaseModule):
         """Return embeddings ``[n, embed_channels, p]`` of features ``[n, c, p]``."""
         raise NotImplementedError
 
+    def embed(self, x: Tensor) -> Tensor:
+        """Return what the losses get for an embedding; here the embedding itself."""
+        return self(x)
+
     def classify(self, embedding: Tensor) -> Tensor:
-        """Return logits ``[n, classes, p]`` of embeddings."""
+        """Return logits ``[n, classes, p]`` of what :meth:`embed` gives."""
         raise NotImplementedError
 
     def switch_to_deploy(self) -> None:
@@ -56,7 +60,7 @@ class GaitHead(BaseModule):
     def loss(self, x: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return the losses of part features ``[n, c, p]`` with labels ``[n]``."""
         losses = {}
-        embedding = self(x)
+        embedding = self.embed(x)
         if self.loss_triplet is not None:
             losses['loss_triplet'], losses['nonzero'] = self.loss_triplet(embedding, labels)
         if self.loss_cls is not None:
@@ -90,32 +94,49 @@ class PartHead(GaitHead):
 
 @MODELS.register_module()
 class PartBNNeckHead(GaitHead):
-    """Embedding before a BNNeck with a cosine classifier per part (Luo et al., 2019; GaitBase)."""
+    """Embedding before a BNNeck with a cosine classifier per part (Luo et al., 2019; GaitBase).
 
-    def __init__(self, *args, **kwargs) -> None:
+    Args:
+        *args: See :class:`GaitHead`.
+        neck_embedding (bool): Take for the embedding the unit vectors after the neck, and train as
+            before.
+        **kwargs: See :class:`GaitHead`.
+    """
+
+    def __init__(self, *args, neck_embedding: bool = False, **kwargs) -> None:
         super().__init__(*args, **kwargs)
+        self.neck_embedding = neck_embedding
         self.bn: nn.Module | None = None
-        if self.num_classes is not None:
+        if self.num_classes is not None or neck_embedding:
             self.bn = nn.BatchNorm1d(self.embed_channels * self.num_parts)
+        if self.num_classes is not None:
             self.classifier = PartLinear(self.num_parts, self.embed_channels, self.num_classes,
                                          normalize=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return embeddings ``[n, embed_channels, p]`` of features ``[n, c, p]``."""
+        embedding = self.embed(x)
+        return self._after_neck(embedding) if self.neck_embedding else embedding
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return embeddings before the neck."""
         return self.fc(x)
 
-    def classify(self, embedding: Tensor) -> Tensor:
-        """Return cosines ``[n, classes, p]``."""
-        classifier = self._require_classifier()
-        assert self.bn is not None  # made with the classifier
+    def _after_neck(self, embedding: Tensor) -> Tensor:
+        assert self.bn is not None  # made with the classifier, and where the embedding needs it
         # channel-major: entry c * num_parts + p of the BatchNorm
         x = self.bn(embedding.flatten(1)).unflatten(1, (-1, self.num_parts))
-        return classifier(F.normalize(x, dim=1))
+        return F.normalize(x, dim=1)
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Return cosines ``[n, classes, p]`` of embeddings before the neck."""
+        return self._require_classifier()(self._after_neck(embedding))
 
     def switch_to_deploy(self) -> None:
-        """Drop the neck and the classifier."""
+        """Drop the classifier, and the neck where it is not deployed."""
         super().switch_to_deploy()
-        self.bn = None
+        if not self.neck_embedding:
+            self.bn = None
 
 
 @MODELS.register_module()

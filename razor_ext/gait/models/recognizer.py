@@ -18,10 +18,10 @@ def _as_tuple(maps: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 @MODELS.register_module()
 class GaitRecognizer(BaseModel):
-    """Silhouette sequence to part embeddings.
+    """Silhouette sequence, or one of other maps, to part embeddings.
 
     Args:
-        backbone (dict): Maps ``[n, 1, s, h, w]`` to ``[n, c, s', h', w']``, or to several such.
+        backbone (dict): Maps ``[n, c, s, h, w]`` to ``[n, c, s', h', w']``, or to several such.
         pooling (dict): Maps ``[n, c, h', w']`` to part features ``[n, c, p]``; with the attribute
             ``over_time`` it takes the backbone's maps themselves, and pools frames as well.
         neck (dict, optional): Changes the maps ``[n, c, h', w']`` after the maximum over frames.
@@ -54,7 +54,7 @@ class GaitRecognizer(BaseModel):
         """Return part features ``[n, c, p]``.
 
         Args:
-            inputs (Tensor): ``[n, 1, s, h, w]``, or ``[1, 1, sum(s), h, w]`` if packed.
+            inputs (Tensor): ``[n, c, s, h, w]``, or ``[1, c, sum(s), h, w]`` if packed.
             lengths (list[int], optional): Frames of each packed sequence.
         """
         clips = self._clip_maps(inputs, lengths)
@@ -87,7 +87,7 @@ class GaitRecognizer(BaseModel):
         """Run the model.
 
         Args:
-            inputs (Tensor): Silhouettes in [0, 1], ``[n, 1, s, h, w]``, or packed along time.
+            inputs (Tensor): Frames in [0, 1], ``[n, c, s, h, w]``, or packed along time.
             data_samples (list[GaitDataSample], optional): One per sequence.
             mode (str): ``'tensor'``, ``'loss'`` or ``'predict'``.
 
@@ -97,9 +97,11 @@ class GaitRecognizer(BaseModel):
         x = self.extract_feat(inputs, packed_lengths(inputs, data_samples))
         if mode == 'loss':
             return self.head.loss(x, self._labels(data_samples, x.device))
+        if mode == 'tensor' and self.tensor_output == 'logits':
+            return self.head.classify(self.head.embed(x))
         embedding = self.head(x)
         if mode == 'tensor':
-            return embedding if self.tensor_output == 'embedding' else self.head.classify(embedding)
+            return embedding
         if mode == 'predict':
             if data_samples is None:
                 raise ValueError("mode='predict' needs data_samples, one for each sequence")

@@ -1,4 +1,4 @@
-"""OpenGait's `DeepGaitV2`, in its three modes."""
+"""OpenGait's `DeepGaitV2`, in its three modes; with two channels it is SkeletonGait."""
 from __future__ import annotations
 
 from mmengine.model import BaseModel
@@ -19,26 +19,33 @@ _P3D = {'conv1': 'conv1.forward_block.0', 'bn1': 'conv1.forward_block.1',
 @register_model('DeepGaitV2')
 def deepgaitv2(model: Section, context: ModelContext) -> dict:
     """Give the config of DeepGaitV2."""
-    section, necks = model.section('Backbone'), model.section('SeparateBNNecks')
+    section = model.section('Backbone')
     channels = section.integers('channels', length=4)
     backbone = {'type': 'DeepGaitV2Backbone', 'mode': section.choice('mode', list(BLOCKS)),
                 'in_channels': section.integer('in_channels'), 'channels': channels,
                 'blocks': section.integers('layers', length=4)}
     section.done()
-    if backbone['in_channels'] != 1:
-        raise section.fail('in_channels', 'has no counterpart: the data sets here are of '
-                                          'silhouettes, which have 1 (SkeletonGait reads maps)')
-    classes = necks.integer('class_num')
+    return {'backbone': backbone, **strip_head(model, channels, context)}
+
+
+def strip_head(model: Section, channels: list[int], context: ModelContext) -> dict:
+    """The configs of pooling and head that the models around DeepGaitV2 share.
+
+    Args:
+        model (Section): `model_cfg`.
+        channels (list[int]): Channels of the four stages.
+        context (ModelContext): Has the losses.
+    """
+    necks = model.section('SeparateBNNecks')
+    head = {'type': 'PartBNNeckHead', 'in_channels': channels[3], 'embed_channels': channels[2],
+            'num_parts': _PARTS, 'num_classes': necks.integer('class_num'),
+            **context.head_losses()}
     # OpenGait reads the number of classes alone
     necks.ignore('in_channels', 'parts_num')
     necks.done()
     if model.flag('use_emb2', False):
-        raise model.fail('use_emb2', 'has no counterpart: the embedding is that before the BNNeck')
-    return {'backbone': backbone,
-            'pooling': {'type': 'HorizontalPyramidPooling', 'bins': [_PARTS]},
-            'head': {'type': 'PartBNNeckHead', 'in_channels': channels[3],
-                     'embed_channels': channels[2], 'num_parts': _PARTS, 'num_classes': classes,
-                     **context.head_losses()}}
+        head['neck_embedding'] = True
+    return {'pooling': {'type': 'HorizontalPyramidPooling', 'bins': [_PARTS]}, 'head': head}
 
 
 @register_names(DeepGaitV2Backbone)
@@ -53,6 +60,18 @@ def names(model: BaseModel, key: str) -> str | None:
     if stage == 'stem':
         return f'layer0.forward_block.{index}.{entry[0]}'
     wrapped = stage == 'layer1' or model.backbone.mode == '2d'
-    if not wrapped and model.backbone.mode == 'p3d':
-        entry[0] = _P3D.get(entry[0], entry[0])
-    return '.'.join([f'{stage}.forward_block' if wrapped else stage, index, *entry])
+    if wrapped or model.backbone.mode != 'p3d':
+        return '.'.join([f'{stage}.forward_block' if wrapped else stage, index, *entry])
+    return p3d_name(stage, index, *entry)
+
+
+def p3d_name(stage: str, index: str, module: str, *entry: str) -> str:
+    """Official name of a parameter of a stage of pseudo-3D blocks.
+
+    Args:
+        stage (str): Official name of the stage.
+        index (str): Number of the block.
+        module (str): Name of its part here.
+        *entry (str): The rest of the name.
+    """
+    return '.'.join([stage, index, _P3D.get(module, module), *entry])
