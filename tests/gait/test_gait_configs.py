@@ -33,6 +33,8 @@ MILLIONS = {
     'deepgaitv2-p3d_8xb16-60k_casiab-64x44': 8.339, 'deepgaitv2-p3d_32xb8-120k_oumvlp-64x44': 29.14,
     'deepgaitv2-p3d_32xb4-60k_gait3d-64x44': 25.49, 'deepgaitv2-p3d_32xb4-180k_grew-64x44': 95.12,
     'deepgaitv2-2d_32xb4-60k_gait3d-64x44': 23.72, 'deepgaitv2-3d_32xb4-60k_gait3d-64x44': 41.86,
+    'skeletongait_32xb4-60k_gait3d-64x44': 25.49,
+    'skeletongaitpp_32xb4-60k_gait3d-64x44': 25.57, 'multigaitpp_32xb4-60k_gait3d-64x44': 28.56,
     'gaitset_8xb16-40k_casiab-64x44': 2.595, 'gaitset_32xb16-250k_oumvlp-64x44': 6.314,
     'gaitset_32xb4-250k_grew-64x44': 6.314, 'gaitpart_8xb16-120k_casiab-64x44': 1.204,
     'gaitpart_32xb16-250k_oumvlp-64x44': 4.841, 'gaitpart_32xb4-250k_grew-64x44': 4.841,
@@ -46,7 +48,8 @@ def test_configs_are_whole(path):
     check_config(cfg)
     with torch.device('meta'):
         model = MODELS.build(cfg.model)
-        out = model.eval()(torch.zeros(2, 1, 6, 64, 44))
+        channels = model.backbone.in_channels
+        out = model.eval()(torch.zeros(2, channels, 6, 64, 44))
     assert out.shape == (2, cfg.model.head.embed_channels, cfg.model.head.num_parts)
     if path.stem in MILLIONS:
         count = sum(p.numel() for p in model.parameters()) / 1e6
@@ -62,6 +65,7 @@ def test_configs_are_whole(path):
         assert loader.dataset.type in DATASETS
         for step in loader.dataset.pipeline:
             TRANSFORMS.build(step)
+        assert loader.dataset.pipeline[0].get('channels', 1) == channels
     METRICS.build(cfg.val_evaluator)
     METRICS.build(cfg.test_evaluator)
 
