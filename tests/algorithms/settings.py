@@ -152,7 +152,7 @@ def _write_gait(name: str) -> Callable[[Path], None]:
         steps = [dict(type='LoadSilhouettes', channels=channels),
                  dict(type='SampleFrames', mode='all'), dict(type='CropSides'),
                  dict(type='PackGaitInputs')]
-        Config._merge_a_into_b((GAIT_SIZES | ZOO)[name], model)
+        model = Config._merge_a_into_b((GAIT_SIZES | ZOO)[name], model)
         cfg = _dump(dict(
             default_scope='razor_ext', model=model.to_dict(),
             train_dataloader=_loader(
