@@ -27,7 +27,7 @@ ZOO = {'deepgaitv2-p3d': dict(backbone=dict(channels=(4, 6, 8, 10)),
        'gaitpart': dict(backbone=dict(channels=((4, 4), (6, 6), (16, 16))),
                         pooling=dict(in_channels=16, bins=(4, )),
                         head=dict(in_channels=16, embed_channels=8, num_parts=4)),
-       'gln': dict(backbone=dict(channels=(4, 6, 8), stem_stride=2),
+       'gln': dict(backbone=dict(channels=(4, 6, 8)),
                    neck=dict(channels=(4, 6, 8), lateral_channels=6),
                    pooling=dict(bins=(8, 4)),
                    head=dict(in_channels=6, embed_channels=8, num_parts=36))}
