@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -32,6 +32,23 @@ def check_files(**paths: str | os.PathLike | None) -> None:
     for role, path in paths.items():
         if path is not None and not os.path.isfile(path):
             raise DeployError(f'{role.replace("_", " ")} {os.fspath(path)!r:.300} does not exist')
+
+
+def check_images(folders: bool, images: Iterable[str | os.PathLike]) -> None:
+    """Refuse inputs of a model that are not there.
+
+    Args:
+        folders: Whether an input may be a folder.
+        images: Their paths.
+
+    Raises:
+        DeployError: Naming the first one that is missing, or that is a folder.
+    """
+    for path in images:
+        if not os.path.exists(path):
+            raise DeployError(f'image {os.fspath(path)!r:.300} does not exist')
+        if os.path.isdir(path) and not folders:
+            raise DeployError(f'image {os.fspath(path)!r:.300} is a folder; give a file of it')
 
 
 def check_device(device: str) -> None:

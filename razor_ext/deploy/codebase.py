@@ -95,6 +95,11 @@ class ModelCompress(BaseTask):
         return getattr(self.base_task, 'drawable', True)
 
     @property
+    def reads_folders(self) -> bool:
+        """Whether an input may be a folder."""
+        return getattr(self.base_task, 'reads_folders', False)
+
+    @property
     def sample_input(self) -> Callable[[np.random.Generator], np.ndarray] | None:
         """What draws a random input of the architecture's task, if it says how."""
         return getattr(self.base_task, 'sample_input', None)

@@ -21,7 +21,7 @@ from razor_ext.atomic import explain_full_disk
 from razor_ext.engine.lock import folder_lock
 from razor_ext.quantization import load_quant
 
-from .checks import check_device, check_files
+from .checks import check_device, check_files, check_images
 from .convert import Conversion
 from .errors import DeployError
 from .evaluate import as_deployed
@@ -96,12 +96,9 @@ def check_inputs(image: str, images: Sequence[str], options: DeployOptions,
         DeployError: Naming the value.
     """
     check_device(options.device)
-    check_files(image=image, quantization_file=options.quant, parent=options.parent,
-                boxes_file=options.boxes_file,
-                calibration_config=options.calibration_config,
-                **{f'test_image_{i}': path for i, path in enumerate(images)},
-                **{f'calibration_image_{i}': path
-                   for i, path in enumerate(options.calibration_images)})
+    check_images(True, [image, *images, *options.calibration_images])
+    check_files(quantization_file=options.quant, parent=options.parent,
+                boxes_file=options.boxes_file, calibration_config=options.calibration_config)
     if options.quant and model_cfg.model.get('divisor', 1) != 1:
         raise DeployError(f'divisor={model_cfg.model.divisor} pads the layers, and quant.json '
                           'knows the unpadded ones; set divisor=1 (--cfg-options model.divisor=1)')
@@ -128,6 +125,7 @@ def build_source(conversion: Conversion, images: Sequence[str], options: DeployO
         DeployError: If the backend's own file could not be compared.
     """
     task = conversion.build_task()
+    check_images(getattr(task, 'reads_folders', False), [*images, *options.calibration_images])
     if options.boxes or options.boxes_file:
         if not hasattr(task, 'set_boxes'):
             raise DeployError('--box and --boxes are of people, and this is no model of poses')

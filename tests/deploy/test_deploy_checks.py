@@ -9,6 +9,7 @@ from torch import nn
 from razor_ext.deploy.checks import (
     DeployError,
     check_device,
+    check_images,
     check_model_config,
     load_strictly,
     read_weights,
@@ -119,3 +120,14 @@ def test_configs_of_runs_are_told_what_to_deploy(model, words, tmp_path):
 def test_configs_of_models_pass(model, tmp_path):
     (tmp_path / 'model.py').write_text(f'model = {model!r}')
     check_model_config(Config.fromfile(tmp_path / 'model.py'))
+
+
+def test_a_folder_is_an_input_where_the_task_reads_folders(tmp_path):
+    image = tmp_path / 'a.png'
+    image.touch()
+    check_images(False, [image])
+    check_images(True, [image, tmp_path])
+    with pytest.raises(DeployError, match='is a folder; give a file of it'):
+        check_images(False, [tmp_path])
+    with pytest.raises(DeployError, match=r"b\.png' does not exist"):
+        check_images(True, [tmp_path / 'b.png'])

@@ -94,6 +94,8 @@ class GaitRecognition(BaseTask):
 
     #: There is no picture to draw an embedding on.
     drawable = False
+    #: A sequence of several pickles is a folder.
+    reads_folders = True
 
     def build_backend_model(self, model_files: Sequence[str] | None = None,
                             data_preprocessor_updater: Callable | None = None,
