@@ -4,7 +4,7 @@ r"""Compare the speed of a dense, a pruned and a quantized model under ONNX Runt
         configs/pruning/rtmpose/geta_deploy_rtmpose-s_8xb256-420e_coco-256x192.py \
         --beside NAME=mmpose::body_2d_keypoint/rtmpose/coco/...py
 
-The commands of all published figures are in docs/deploy.md.
+The commands of all published figures are in docs/benchmarks.md.
 """
 from __future__ import annotations
 
