@@ -82,6 +82,8 @@ def parse_args() -> argparse.Namespace:
                         help="factor on the dense learning rate (default: the method's)")
     parser.add_argument('--distill', action='store_true',
                         help='learn from the dense model in both trainings')
+    parser.add_argument('--activation', help='cheaper activation, e.g. ReLU, that SiLU and the '
+                        'like become while the compressing run trains')
     parser.add_argument('--backend', default='onnxruntime',
                         help='onnxruntime, openvino, ncnn or tensorrt (default: onnxruntime)')
     parser.add_argument('--gpus', type=int, default=0,
@@ -119,7 +121,7 @@ def read_request(args: argparse.Namespace) -> Request:
         target=parse_target(args.target), bits=parse_bits(args.bits), divisor=args.divisor,
         epochs=args.epochs, finetune_epochs=args.finetune_epochs, iters=args.iters,
         finetune_iters=args.finetune_iters, lr_ratio=args.lr_ratio,
-        distill=args.distill, images=args.images or IMAGES,
+        distill=args.distill, activation=args.activation, images=args.images or IMAGES,
         mean_bits=args.mean_bits, validate=args.max_drop is not None,
         backend=args.backend, gpus=args.gpus, image=args.image, options=args.cfg_options,
         data={key: getattr(args, key) for key in DATA_KEYS if getattr(args, key) is not None})

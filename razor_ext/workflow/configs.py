@@ -119,6 +119,8 @@ def _model(request: Request) -> dict[str, Any]:
         model['quant'] = bits
     if request.distill and request.trains:
         model['distill'] = True
+    if request.activation is not None:
+        model['activation'] = dict(to=request.activation)
     if not request.trains:
         model['quant'] = None if bits is None else dict(
             bits, weight_granularity='channel', weight_power=False)

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from razor_ext.structure.activations import TARGETS
+
 _PACKAGE = Path(__file__).parents[1]
 #: Folder of `configs` and `tools`: the source tree, or what an installation has of it.
 SHIPPED = _PACKAGE.parent if (_PACKAGE.parent / 'configs').is_dir() else _PACKAGE / '.mim'
@@ -58,6 +60,7 @@ class Request:
         iters, finetune_iters: the same for a training that is counted in iterations.
         lr_ratio: factor on the dense learning rate.
         distill: whether the compressed model learns from the dense one, in both trainings.
+        activation: what smooth activations become while the prune run trains; None leaves them.
         images: images that compression without training looks at.
         mean_bits: without training, the bit operations are at most those of this width; None gives
             every layer the most bits.
@@ -81,6 +84,7 @@ class Request:
     finetune_iters: int | None = None
     lr_ratio: float | None = None
     distill: bool = False
+    activation: str | None = None
     images: int = IMAGES
     mean_bits: float | None = None
     validate: bool = False
@@ -111,6 +115,12 @@ class Request:
                                'weights of the dense model, a file or an address')
 
     def _check_method(self) -> None:
+        if self.activation is not None and self.activation not in TARGETS:
+            raise RequestError(f'--activation {self.activation!r} is none of '
+                               f'{", ".join(sorted(TARGETS))}')
+        if self.activation is not None and not self.trains:
+            raise RequestError(f'--activation {self.activation}: activations change while a run '
+                               'trains, and --epochs is 0')
         if self.trains:
             if self.method not in methods():
                 raise RequestError(f'--method {self.method!r} is none of {", ".join(methods())}')
@@ -162,8 +172,9 @@ class Request:
             del values['mean_bits']
             if not self.validate:
                 del values['images']
-        if not self.validate:
-            del values['validate']
+        for name in ('validate', 'distill', 'activation', 'iters', 'finetune_iters'):
+            if values[name] in (None, False):
+                del values[name]
         return json.loads(json.dumps(values))
 
 

@@ -56,6 +56,8 @@ def test_targets_and_bits_are_read() -> None:
     (dict(method='magic'), 'geta'), (dict(target=('macs', 1.5)), 'macs=1.5'),
     (dict(epochs=-1), '--epochs -1'), (dict(iters=-1), '--iters -1'),
     (dict(divisor=0), '--divisor 0'),
+    (dict(activation='Tanh'), "'Tanh' is none of"), (dict(activation='ReLU', epochs=0, method='l1'),
+                                                  'change while a run'),
     (dict(checkpoint='no.pth'), "'no.pth' does not exist")])
 def test_a_request_that_cannot_be_is_refused(values: dict, expected: str, checkpoint: str) -> None:
     with pytest.raises(RequestError, match=expected):
@@ -99,7 +101,7 @@ def test_the_configs_are_those_of_the_tools(method: str, checkpoint: str, tmp_pa
     (tmp_path / 'mine' / 'train.json').write_text(json.dumps(GOOD))
     request = Request(
         STOCK, checkpoint, method, epochs=21, finetune_epochs=5, lr_ratio=0.25, divisor=16,
-        distill=method != 'random',
+        distill=method != 'random', activation='ReLU' if method == 'l1' else None,
         data=dict(data_root=str(tmp_path / 'mine'), train_ann='train.json', train_images='images'),
         options={'train_dataloader.batch_size': 8, 'optim_wrapper.optimizer.lr': 0.001})
     dense = write_dense(request, stock(), tmp_path)
@@ -122,6 +124,7 @@ def test_the_configs_are_those_of_the_tools(method: str, checkpoint: str, tmp_pa
     assert finetune.model.compressed == str(tmp_path / 'prune')
     assert (prune.model.get('distill'), finetune.model.get('distill')) == (
         (None, None) if method == 'random' else (True, checkpoint))
+    assert prune.model.get('activation') == (dict(to='ReLU') if method == 'l1' else None)
     assert {'pruning', 'checkpoint'} <= set(prune.default_hooks)
 
 
