@@ -30,6 +30,7 @@ def test_the_config_runs(tmp_path: Path) -> None:
     text = (ROOT / 'docs' / 'geta.md').read_text(encoding='utf-8')
     block = re.findall(r'```python\n(.*?)```', text, re.DOTALL)[0]
     config = re.sub(r"'mmpose::[^']+'", "'dense.py'", block).replace('path/to/', f'{ROOT}/')
+    config = config.replace('divisor=8', 'divisor=2')
     (tmp_path / 'geta_prune.py').write_text(config, encoding='utf-8')
     write_toy_site(tmp_path)
     (tmp_path / 'run.py').write_text(CODE)

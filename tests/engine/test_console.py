@@ -1,6 +1,7 @@
 """What reaches the console of a tool."""
 from __future__ import annotations
 
+import inspect
 import logging
 import sys
 import warnings
@@ -74,7 +75,8 @@ def test_warnings_that_a_user_can_act_on_are_shown(kept: Kept) -> None:
 def test_a_dependencys_warning_goes_to_the_log_file_alone(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warnings, 'showwarning', lambda message, *_: shown.append(str(message)))
-    monkeypatch.setattr(MMLogger, '__init__', MMLogger.__init__)
+    # As before any tool has run in this process.
+    monkeypatch.setattr(MMLogger, '__init__', inspect.unwrap(MMLogger.__init__))
     shown: list[str] = []
     with warnings.catch_warnings():
         console.quiet()

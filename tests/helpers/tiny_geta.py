@@ -1,7 +1,7 @@
 """GETA over the tiny RTMPose: configs, a dense checkpoint, and one analysis for all tests."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -35,6 +35,12 @@ def memoize_analysis(patch: Callable = setattr) -> None:
     """Analyse each structure once in this process."""
     for module in (mutator, rebuild):
         patch(module, 'analyze', _analyze_once)
+
+
+def without_grids(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the weights of a quantized model without what its quantizers have learned."""
+    return {key: value for key, value in state.items()
+            if not any(part.endswith('_quantizer') for part in key.split('.'))}
 
 
 def dense_checkpoint(path: Path) -> Path:

@@ -9,6 +9,7 @@ import zipfile
 from email.parser import Parser
 from pathlib import Path
 
+import modelindex.load_model_index
 import pytest
 import yaml
 
@@ -29,6 +30,17 @@ def test_model_index_lists_every_metafile():
     there = sorted(path.relative_to(ROOT).as_posix()
                    for path in (ROOT / 'configs').rglob('metafile.yml'))
     assert listed == there
+
+
+def test_metafiles_say_what_was_measured_of_which_config(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ROOT)
+    index = modelindex.load_model_index.load('model-index.yml')
+    index.build_models_with_collections()
+    assert len(index.models) > 8
+    for model in index.models:
+        assert (ROOT / model.config).is_file(), model.config
+        assert Path(model.config).stem == model.name
+        assert model.results and all(result.metrics for result in model.results)
 
 
 @pytest.fixture(scope='module')

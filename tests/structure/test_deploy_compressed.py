@@ -14,8 +14,10 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS, DefaultScope
+from tiny_geta import without_grids
 
 from razor_ext.compat import safe_load
+from razor_ext.deploy.errors import DeployError
 from razor_ext.deploy.pipeline import DeployOptions, deploy
 from razor_ext.graph import GraphError
 from razor_ext.quantization import (
@@ -86,14 +88,22 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def deployed(files: Path, work_dir: Path, **options: object) -> dict:
+def deployed(files: Path, work_dir: Path, weights: str = 'compressed.pth', **options: object
+             ) -> dict:
     return deploy(Config.fromfile(DEPLOY_CONFIG), model_config(str(files / 'fix_subnet.json')),
-                  str(files / 'compressed.pth'), str(files / '0.png'),
+                  str(files / weights), str(files / '0.png'),
                   DeployOptions(work_dir=str(work_dir), rounds=0, draw=False, **options))
 
 
+def test_weights_without_their_grids_are_refused(files: Path, tmp_path: Path) -> None:
+    with pytest.raises(DeployError, match='is of a quantized model'):
+        deployed(files, tmp_path)
+
+
 def test_pruned_floats_are_deployed(files: Path, tmp_path: Path) -> None:
-    report = deployed(files, tmp_path)
+    state = torch.load(files / 'compressed.pth', weights_only=True)['state_dict']
+    torch.save({'state_dict': without_grids(state)}, files / 'floats.pth')
+    report = deployed(files, tmp_path, 'floats.pth')
     assert all(row['max_abs'] <= 1e-4 for row in report['parity'])
     assert (tmp_path / 'end2end.onnx').is_file()
 

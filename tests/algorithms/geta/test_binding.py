@@ -58,8 +58,10 @@ def test_ranges_learn_as_where_finetuning_has_fixed_the_bits(granularity):
     scales = [p for h in quantizer_handles(finetuned) for p in h.quantizer.parameters()]
     plain = torch.optim.AdamW(split_scales(finetuned.parameters(), scales, 1e-2), lr=1e-2,
                               weight_decay=0., foreach=True)
-    train(joint, opt, 8)
-    train(finetuned, plain, 8)
+    # Adam makes whole steps of the rounding errors in gradients of 0 (biases in front of batch
+    # norms), which then grow: a few steps are compared.
+    train(joint, opt, 2)
+    train(finetuned, plain, 2)
     moved = 0
     for name, value in finetuned.named_parameters():
         if 'quantizer' in name and not name.endswith('log_d'):  # of a fixed width, which none reads
