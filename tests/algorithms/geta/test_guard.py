@@ -83,6 +83,7 @@ def test_persistent_faults_stop_the_run():
         opt.step()
 
 
+@pytest.mark.slow  # Dynamo traces a minute
 def test_a_compiled_training_step_takes_the_same_steps():
     """MMEngine's `compile` puts a step of training into one function, the optimizer in it."""
     weights = []
