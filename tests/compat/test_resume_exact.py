@@ -20,10 +20,16 @@ WORKERS = {'no worker': dict(), 'two workers': dict(workers=2),
            'two workers that stay': dict(workers=2, persistent=True)}
 # Iterations are saved by twos, so that run is saved within what would be an epoch.
 STOPS = {'epochs': (True, 6), 'iterations': (False, 7), 'saved within an epoch': (True, 7)}
+#: Regular tests meet each stop and each kind of worker, slow ones their other pairs.
+STOPPED = [('epochs', 'no worker'), ('iterations', 'two workers that stay'),
+           ('saved within an epoch', 'two workers'), *(
+    pytest.param(case, workers, marks=pytest.mark.slow) for case, workers in (
+        ('epochs', 'two workers'), ('epochs', 'two workers that stay'), ('iterations', 'no worker'),
+        ('iterations', 'two workers'), ('saved within an epoch', 'no worker'),
+        ('saved within an epoch', 'two workers that stay')))]
 
 
-@pytest.mark.parametrize('workers', WORKERS)
-@pytest.mark.parametrize('case', STOPS)
+@pytest.mark.parametrize(('case', 'workers'), STOPPED)
 def test_a_stopped_run_ends_as_one_that_was_not(tmp_path, workers, case):
     epochs, stop = STOPS[case]
     options = dict(epochs=epochs, **WORKERS[workers])

@@ -50,8 +50,12 @@ WORKERS = {'no worker': dict(), 'two workers': dict(workers=2),
            'two workers that stay': dict(workers=2, persistent=True)}
 
 
-@pytest.mark.parametrize('workers', WORKERS)
-@pytest.mark.parametrize(('epochs', 'iteration'), [(True, 5), (True, 7), (False, 6)])
+@pytest.mark.parametrize(('workers', 'epochs', 'iteration'), [
+    ('no worker', True, 5), ('two workers that stay', True, 7), ('two workers', False, 6), *(
+        pytest.param(workers, *at, marks=pytest.mark.slow) for workers, at in (
+            ('no worker', (True, 7)), ('no worker', (False, 6)), ('two workers', (True, 5)),
+            ('two workers', (True, 7)), ('two workers that stay', (True, 5)),
+            ('two workers that stay', (False, 6))))])
 def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, workers, epochs, iteration):
     options = dict(epochs=epochs, **WORKERS[workers])
     before = signal.getsignal(signal.SIGTERM)
