@@ -1,5 +1,5 @@
 _base_ = [
-    '../_base_/models/deepgaitv2.py', '../_base_/datasets/demo.py', '../_base_/runtime.py'
+    '../_base_/models/deepgaitv2.py', '../_base_/datasets/demo.py', '../_base_/schedules/demo.py'
 ]
 
 model = dict(
@@ -13,11 +13,3 @@ train_pipeline = [
     dict(type='PackGaitInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-
-optim_wrapper = dict(
-    type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4))
-param_scheduler = dict(type='MultiStepLR', milestones=[500, 700], gamma=0.1, by_epoch=False)
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=800, val_interval=800)
-default_hooks = dict(
-    logger=dict(interval=50), checkpoint=dict(interval=800))
-sync_bn = None

@@ -1,5 +1,6 @@
 _base_ = [
-    '../_base_/models/skeletongait.py', '../_base_/datasets/demo_joint_maps.py', '../_base_/runtime.py'
+    '../_base_/models/skeletongait.py', '../_base_/datasets/demo_joint_maps.py',
+    '../_base_/schedules/demo.py'
 ]
 
 model = dict(
@@ -12,20 +13,7 @@ train_pipeline = [
     dict(type='CropSides'),
     dict(type='PackGaitInputs'),
 ]
-test_pipeline = [
-    dict(type='LoadSilhouettes', channels=2),
-    dict(type='SampleFrames', mode='all'),
-    dict(type='CropSides'),
-    dict(type='PackGaitInputs'),
-]
+test_pipeline = [dict(type='LoadSilhouettes', channels=2), *_base_.test_pipeline[1:]]
 train_dataloader = dict(dataset=dict(data_in_use=0, pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(data_in_use=0, pipeline=test_pipeline))
 test_dataloader = val_dataloader
-
-optim_wrapper = dict(
-    type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4))
-param_scheduler = dict(type='MultiStepLR', milestones=[500, 700], gamma=0.1, by_epoch=False)
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=800, val_interval=800)
-default_hooks = dict(
-    logger=dict(interval=50), checkpoint=dict(interval=800))
-sync_bn = None
