@@ -53,7 +53,7 @@ class Stages(nn.Module):
         from mmpose.models.heads import MSPNHead
         self.units = nn.ModuleList(nn.Conv2d(3, 8, 1) for _ in range(2))
         self.head = MSPNHead(1, 2, (8, 8), unit_channels=8, out_channels=2, level_indices=[0, 1],
-                             loss=dict(type='KeypointMSELoss'))
+                             loss=dict(type='mmpose.KeypointMSELoss'))  # whatever scope a test left
 
     def forward(self, x):
         return self.head([[unit(x) for unit in self.units]])
