@@ -25,7 +25,7 @@ from .chooser import Divisor
 from .distillation import DistilledAlgorithm
 from .export import Compressed, compress, finished_copy
 from .frozen_layers import frozen_weights
-from .morphing import build_morphing, morphed
+from .morphing import build_morphing, mixes_of
 from .mutator import GraphMutator
 from .target_config import build_target, check_target_config
 from .targets import Target
@@ -177,7 +177,7 @@ class PruningAlgorithm(DistilledAlgorithm):
             grad_scale: factor on the loss (mixed precision) that the gradients will hold.
         """
         if self.morphing is not None:
-            self.morphing.step(self.architecture, iteration, max_iters)
+            self.morphing.step(mixes_of(self.architecture, self.activations), iteration, max_iters)
 
     def after_step(self, iteration: int, max_iters: int, num_samples: int) -> None:
         """Do what a step of the optimizer is followed by.
@@ -190,9 +190,9 @@ class PruningAlgorithm(DistilledAlgorithm):
 
     def follow(self, average: PruningAlgorithm, optim_wrapper: OptimWrapper) -> None:
         """Keep an averaged copy of the algorithm (EMA) compressed as this one is."""
-        mixes = morphed(average.architecture)
-        for name, module in morphed(self.architecture).items():
-            mixes[name].set_mix(float(module.mix))
+        for followed, mix in zip(mixes_of(self.architecture, self.activations),
+                                 mixes_of(average.architecture, self.activations)):
+            mix.follow(followed)
 
     def trained_steps(self, optim_wrapper: OptimWrapper, taken: int) -> int:
         """Return how many steps of a run have trained.

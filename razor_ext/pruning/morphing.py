@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from typing import Any, Union
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Union, cast
 
 from torch import nn
 
@@ -84,11 +84,16 @@ class Morphing:
             return 1.0
         return max(0.0, (iteration - begin) / (end - begin))
 
-    def step(self, model: nn.Module, iteration: int, max_iters: int) -> None:
+    def step(self, mixes: Iterable[MorphedActivation], iteration: int, max_iters: int) -> None:
         """Set the mixes of a model for an iteration."""
         mix = self.mix_at(iteration, max_iters)
-        for module in morphed(model).values():
+        for module in mixes:
             module.set_mix(mix)
+
+
+def mixes_of(model: nn.Module, names: Iterable[str]) -> list[MorphedActivation]:
+    """Return the mixes of a model under the names that `Morphing.place` has given."""
+    return [cast(MorphedActivation, model.get_submodule(name)) for name in names]
 
 
 def morphed(model: nn.Module) -> dict[str, MorphedActivation]:

@@ -33,8 +33,15 @@ class MorphedActivation(nn.Module):
 
     def set_mix(self, mix: float) -> None:
         """Set the share of what it becomes, in [0, 1]."""
+        if mix == 1 and self.finished:
+            return
         self.mix.fill_(mix)
         self.finished = mix == 1
+
+    def follow(self, other: MorphedActivation) -> None:
+        """Take the share of another one."""
+        self.mix.copy_(other.mix)
+        self.finished = other.finished
 
     def forward(self, x: Tensor) -> Tensor:
         after = self.after(x)
