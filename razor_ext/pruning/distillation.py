@@ -13,10 +13,11 @@ from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
 from razor_ext.distillation import OutputDistillation, Teacher, check_distill
+from razor_ext.engine.run_models import ArchitectureParts
 from razor_ext.structure.dense_weights import load_dense
 
 
-class DistilledAlgorithm(BaseAlgorithm):
+class DistilledAlgorithm(ArchitectureParts, BaseAlgorithm):
     """An algorithm that may have the dense model as its teacher.
 
     Args:
@@ -41,16 +42,6 @@ class DistilledAlgorithm(BaseAlgorithm):
             self.set_module_inplace_false(architecture, 'self.architecture')
         else:
             super().__init__(architecture, data_preprocessor, init_cfg)
-
-    def __getattr__(self, name: str) -> Any:
-        """Return a part of the architecture, which hooks of the dense training look for here."""
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            architecture = self.__dict__.get('_modules', {}).get('architecture')
-            if architecture is None or architecture._modules.get(name) is None:
-                raise
-            return architecture._modules[name]
 
     def keep_teacher(self, distiller: dict | None, distill: bool | Mapping[str, Any]) -> None:
         """Copy the dense model, if it is to teach.

@@ -8,11 +8,12 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from razor_ext.distillation import OutputDistillation, Teacher
+from razor_ext.engine.run_models import ArchitectureParts
 
 from .dense_weights import load_dense
 
 
-class DistilledModel(BaseModel):
+class DistilledModel(ArchitectureParts, BaseModel):
     """Trains a model by its own losses and that of its outputs against a teacher's.
 
     Everything but the losses is the model's own; checkpoints hold it as `architecture`.
@@ -28,16 +29,6 @@ class DistilledModel(BaseModel):
         super().__init__(data_preprocessor=architecture.data_preprocessor)
         self.architecture, self.distillation = architecture, distillation
         self._checkpoint = checkpoint
-
-    def __getattr__(self, name: str) -> Any:
-        """Return a part of the architecture, which hooks of the dense training look for here."""
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            architecture = self.__dict__.get('_modules', {}).get('architecture')
-            if architecture is None or architecture._modules.get(name) is None:
-                raise
-            return architecture._modules[name]
 
     def init_weights(self) -> None:
         """Load the teacher; the model has its weights."""
