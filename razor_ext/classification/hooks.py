@@ -1,11 +1,11 @@
 """A check of a run before its first step."""
 from __future__ import annotations
 
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.models.classifiers.image import ImageClassifier
 from torch import nn
 
+from razor_ext.engine.dataset_hook import DatasetHook
 from razor_ext.engine.run_models import unwrapped
 from razor_ext.registry import HOOKS
 
@@ -15,7 +15,7 @@ class ClassCountError(ValueError):
 
 
 @HOOKS.register_module()
-class ClassCountHook(Hook):
+class ClassCountHook(DatasetHook):
     """Refuses data whose classes are not those of the model's head.
 
     Without it a label beyond the head ends in an index error, on a GPU in one that names nothing;
@@ -36,13 +36,11 @@ class ClassCountHook(Hook):
                 f'data_preprocessor.num_classes={made}, and the head of the model has {outputs} '
                 f'classes: set data_preprocessor.num_classes={outputs}')
 
-    def before_val(self, runner: Runner) -> None:
-        """Check the validation set."""
-        _refuse_more(runner.model, runner.val_dataloader.dataset, 'val_dataloader')
-
-    def before_test(self, runner: Runner) -> None:
-        """Check the test set."""
-        _refuse_more(runner.model, runner.test_dataloader.dataset, 'test_dataloader')
+    def check(self, model: nn.Module, dataset: object, loader: str) -> None:
+        """Refuse a set with classes that the head cannot name; a subset of them is a fair test."""
+        outputs, count = _outputs(model), _classes(dataset)
+        if outputs is not None and count is not None and count > outputs:
+            raise ClassCountError(_message(loader, count, outputs))
 
 
 def _outputs(model: nn.Module) -> int | None:
@@ -56,13 +54,6 @@ def _outputs(model: nn.Module) -> int | None:
 def _classes(dataset: object) -> int | None:
     classes = getattr(dataset, 'metainfo', {}).get('classes')
     return None if classes is None else len(classes)
-
-
-def _refuse_more(model: nn.Module, dataset: object, loader: str) -> None:
-    """Refuse a set with classes that the head cannot name; a subset of them is a fair test."""
-    outputs, count = _outputs(model), _classes(dataset)
-    if outputs is not None and count is not None and count > outputs:
-        raise ClassCountError(_message(loader, count, outputs))
 
 
 def _message(loader: str, count: int | None, outputs: int) -> str:

@@ -1,10 +1,9 @@
 """A check of a run before its first step."""
 from __future__ import annotations
 
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
 from torch import nn
 
+from razor_ext.engine.dataset_hook import DatasetHook
 from razor_ext.engine.run_models import unwrapped
 from razor_ext.registry import HOOKS
 
@@ -14,23 +13,16 @@ class ClassesError(ValueError):
 
 
 @HOOKS.register_module()
-class DetectorClassesHook(Hook):
+class DetectorClassesHook(DatasetHook):
     """Refuses data whose classes are not those of the detector's head.
 
     Too few train without a word; too many end in an index error that names neither.
     """
 
-    def before_train(self, runner: Runner) -> None:
-        """Check the training set."""
-        _check(runner.model, runner.train_dataloader.dataset, 'train_dataloader')
+    def check(self, model: nn.Module, dataset: object, loader: str) -> None:
+        """Check one data set."""
+        _check(model, dataset, loader)
 
-    def before_val(self, runner: Runner) -> None:
-        """Check the validation set."""
-        _check(runner.model, runner.val_dataloader.dataset, 'val_dataloader')
-
-    def before_test(self, runner: Runner) -> None:
-        """Check the test set."""
-        _check(runner.model, runner.test_dataloader.dataset, 'test_dataloader')
 
 
 def _check(model: nn.Module, dataset: object, loader: str) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
 from mmpose.models.pose_estimators.topdown import TopdownPoseEstimator
 from torch import nn
 
+from razor_ext.engine.dataset_hook import DatasetHook
 from razor_ext.engine.errors import RunError
 from razor_ext.engine.run_models import unwrapped
 from razor_ext.registry import HOOKS
@@ -19,23 +18,16 @@ class KeypointCountError(RunError):
 
 
 @HOOKS.register_module()
-class KeypointCountHook(Hook):
+class KeypointCountHook(DatasetHook):
     """Refuses data whose keypoints are not as many as those of the model's head.
 
     Without it they end in an index error, or in tensors that do not fit, which name neither.
     """
 
-    def before_train(self, runner: Runner) -> None:
-        """Check the training set."""
-        check_keypoints(runner.model, runner.train_dataloader.dataset, 'train_dataloader')
+    def check(self, model: nn.Module, dataset: Any, loader: str) -> None:
+        """Check one data set."""
+        check_keypoints(model, dataset, loader)
 
-    def before_val(self, runner: Runner) -> None:
-        """Check the validation set."""
-        check_keypoints(runner.model, runner.val_dataloader.dataset, 'val_dataloader')
-
-    def before_test(self, runner: Runner) -> None:
-        """Check the test set."""
-        check_keypoints(runner.model, runner.test_dataloader.dataset, 'test_dataloader')
 
 
 def check_keypoints(model: nn.Module, dataset: Any, loader: str) -> None:
