@@ -109,24 +109,11 @@ def fix_headwise(module: HeadwiseAttention, kept: Kept) -> None:
             w.shape[1] for w in (module.q_proj_weight, module.k_proj_weight, module.v_proj_weight))
 
 
-@register_stand_in('mmdet.models.backbones.swin.WindowMSA',
-                   'mmpose.models.backbones.hrformer.WindowMSA',
-                   'mmpose.models.backbones.swin.WindowMSA',
-                   'mmpretrain.models.utils.attention.WindowMSA',
-                   'mmseg.models.backbones.swin.WindowMSA')
-class WindowAttention(StandIn):
-    """Swin's attention within a window, with a head dimension of its own."""
+class PackedHeads(StandIn):
+    """Attention whose queries, keys and values are one projection; its head dimension is noted."""
 
-    embed_dims: int
     num_heads: int
-    scale: float
     qkv: nn.Linear
-    proj: nn.Linear
-    attn_drop: nn.Module
-    proj_drop: nn.Module
-    softmax: nn.Module
-    relative_position_bias_table: Tensor
-    relative_position_index: Tensor
 
     def prepare(self) -> None:
         """Note the head dimension."""
@@ -135,6 +122,24 @@ class WindowAttention(StandIn):
     def leave(self) -> None:
         """Undo `prepare`."""
         del self.head_dims
+
+
+@register_stand_in('mmdet.models.backbones.swin.WindowMSA',
+                   'mmpose.models.backbones.hrformer.WindowMSA',
+                   'mmpose.models.backbones.swin.WindowMSA',
+                   'mmpretrain.models.utils.attention.WindowMSA',
+                   'mmseg.models.backbones.swin.WindowMSA')
+class WindowAttention(PackedHeads):
+    """Swin's attention within a window, with a head dimension of its own."""
+
+    embed_dims: int
+    scale: float
+    proj: nn.Linear
+    attn_drop: nn.Module
+    proj_drop: nn.Module
+    softmax: nn.Module
+    relative_position_bias_table: Tensor
+    relative_position_index: Tensor
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Attend within windows.
@@ -183,13 +188,11 @@ def fix_nothing(module: Any, kept: Kept) -> None:
 
 
 @register_stand_in('mmpretrain.models.utils.attention.BEiTAttention')
-class BEiTHeads(StandIn):
+class BEiTHeads(PackedHeads):
     """BEiT's attention, whose output has the width of its heads and not of its input."""
 
-    num_heads: int
     bias: str
     scale: float
-    qkv: nn.Linear
     proj: nn.Linear
     q_bias: Tensor
     v_bias: Tensor
@@ -198,14 +201,6 @@ class BEiTHeads(StandIn):
     proj_drop: nn.Module
     relative_position_bias_table: Tensor | None
     relative_position_index: Tensor
-
-    def prepare(self) -> None:
-        """Note the head dimension."""
-        self.head_dims = self.qkv.out_features // (3 * self.num_heads)
-
-    def leave(self) -> None:
-        """Undo `prepare`."""
-        del self.head_dims
 
     def forward(self, x: Tensor, rel_pos_bias: Tensor | None = None) -> Tensor:
         """Attend [batch, tokens, channels], with a bias [heads, tokens, tokens]."""
