@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Optional
 
-FLOAT_BITS = 32
+from razor_ext.quantization.accounting import FLOAT_BITS
+
 #: Multiply-accumulates, and the numbers of both sides' quantizers, None for a float side.
 Product = tuple[float, Optional[int], Optional[int]]
 

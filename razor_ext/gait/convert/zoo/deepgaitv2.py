@@ -1,6 +1,8 @@
 """OpenGait's `DeepGaitV2`, in its three modes; with two channels it is SkeletonGait."""
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mmengine.model import BaseModel
 
 from ...models import DeepGaitV2Backbone
@@ -51,18 +53,28 @@ def strip_head(model: Section, channels: list[int], context: ModelContext) -> di
 @register_names(DeepGaitV2Backbone)
 def names(model: BaseModel, key: str) -> str | None:
     """Official name of a parameter."""
+    def backbone(stage: str, index: str, *entry: str) -> str:
+        if stage == 'stem':
+            return f'layer0.forward_block.{index}.{entry[0]}'
+        wrapped = stage == 'layer1' or model.backbone.mode == '2d'
+        if wrapped or model.backbone.mode != 'p3d':
+            return '.'.join([f'{stage}.forward_block' if wrapped else stage, index, *entry])
+        return p3d_name(stage, index, *entry)
+
+    return strip_name(key, backbone)
+
+
+def strip_name(key: str, backbone: Callable[..., str]) -> str | None:
+    """Official name of a parameter of a model whose head is that of `strip_head`.
+
+    Args:
+        key (str): Name here.
+        backbone (Callable[..., str]): Official name from the parts of one in the backbone.
+    """
     part, _, rest = key.partition('.')
     if part == 'head':
         return bnneck_name(rest)
-    if part != 'backbone':
-        return None
-    stage, index, *entry = rest.split('.')
-    if stage == 'stem':
-        return f'layer0.forward_block.{index}.{entry[0]}'
-    wrapped = stage == 'layer1' or model.backbone.mode == '2d'
-    if wrapped or model.backbone.mode != 'p3d':
-        return '.'.join([f'{stage}.forward_block' if wrapped else stage, index, *entry])
-    return p3d_name(stage, index, *entry)
+    return backbone(*rest.split('.')) if part == 'backbone' else None
 
 
 def p3d_name(stage: str, index: str, module: str, *entry: str) -> str:

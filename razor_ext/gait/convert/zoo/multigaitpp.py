@@ -6,8 +6,7 @@ from mmengine.model import BaseModel
 from ...models import MultiGaitPPBackbone
 from ..registry import ModelContext, register_model, register_names
 from ..section import Section
-from .baseline import bnneck_name
-from .deepgaitv2 import p3d_name, strip_head
+from .deepgaitv2 import p3d_name, strip_head, strip_name
 
 _CHANNELS = [64, 128, 256, 512]
 #: OpenGait gives the second part to the fusion first.
@@ -31,11 +30,10 @@ def multigaitpp(model: Section, context: ModelContext) -> dict:
 @register_names(MultiGaitPPBackbone)
 def names(model: BaseModel, key: str) -> str | None:
     """Official name of a parameter."""
-    part, stage, *rest = key.split('.')
-    if part == 'head':
-        return bnneck_name('.'.join([stage, *rest]))
-    if part != 'backbone':
-        return None
+    return strip_name(key, _backbone_name)
+
+
+def _backbone_name(stage: str, *rest: str) -> str:
     if stage == 'fusion':
         return '.'.join(['fusion.conv.forward_block', *rest])
     if stage == 'common':

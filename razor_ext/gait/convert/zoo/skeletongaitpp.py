@@ -6,8 +6,7 @@ from mmengine.model import BaseModel
 from ...models import SkeletonGaitPPBackbone
 from ..registry import ModelContext, register_model, register_names
 from ..section import Section
-from .baseline import bnneck_name
-from .deepgaitv2 import p3d_name, strip_head
+from .deepgaitv2 import p3d_name, strip_head, strip_name
 
 #: Channels of the maps of joints and of the silhouettes.
 _INPUTS = [2, 1]
@@ -32,11 +31,10 @@ def skeletongaitpp(model: Section, context: ModelContext) -> dict:
 @register_names(SkeletonGaitPPBackbone)
 def names(model: BaseModel, key: str) -> str | None:
     """Official name of a parameter."""
-    part, stage, *rest = key.split('.')
-    if part == 'head':
-        return bnneck_name('.'.join([stage, *rest]))
-    if part != 'backbone':
-        return None
+    return strip_name(key, _backbone_name)
+
+
+def _backbone_name(stage: str, *rest: str) -> str:
     if stage == 'fusion':
         return '.'.join(['fusion.conv.forward_block', *rest[1:]])
     if stage in _FRAMES:
