@@ -4,14 +4,18 @@ from __future__ import annotations
 import json
 import runpy
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
+import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from tiny_geta import quicken
 from torch import nn
 from torch.utils._pytree import tree_flatten
 
@@ -20,6 +24,7 @@ from razor_ext.engine import check_config
 from razor_ext.engine.families import set_demo_input
 from razor_ext.quantization import load_quant
 from razor_ext.structure import load_compressed
+from tests.families.site import install_toy
 
 from .settings import FINETUNE_STEPS, Algorithm, ModelFamily
 
@@ -29,6 +34,15 @@ MOST_LINES = 12
 #: Step before which a run is killed; checkpoints are saved after every fourth.
 KILLED = 14
 EMA = dict(type='EMAHook', momentum=0.2, update_buffers=True, priority=49)
+
+
+@contextmanager
+def quick_toy(site: Path) -> Iterator[None]:
+    """One thread, one analysis of each structure, the toy family installed, inside the block."""
+    with pytest.MonkeyPatch.context() as patch:
+        quicken(patch)
+        with install_toy(site, patch):
+            yield
 
 
 class Killed(Exception):

@@ -24,16 +24,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from ranks import work_of
-from tiny_geta import memoize_analysis
+from tiny_geta import quicken
 
 from razor_ext.compat import safe_load
 from razor_ext.engine import running
 from razor_ext.engine.launch import build_runner
 from tests.families.site import install_toy
-from tests.gait.gait_compression import plain_text
 
 from .contract import Contract, assert_same_folder
 from .settings import ALGORITHMS, FAMILIES
@@ -238,13 +236,6 @@ def plans(stage: Stage, count: int, rng: random.Random) -> Iterator[Kill]:
             yield Kill(rng.randint(first, stage.writes), rng.choice(POINTS))
 
 
-def prepare(patch: pytest.MonkeyPatch) -> None:
-    """Make runs quick: one thread, one analysis of each structure, configs unformatted."""
-    torch.set_num_threads(1)
-    memoize_analysis(patch.setattr)
-    patch.setattr(Config, 'pretty_text', property(plain_text))
-
-
 def main() -> None:
     """Print a table: stage, kills, of them before the end, seconds."""
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
@@ -253,7 +244,7 @@ def main() -> None:
     args = parser.parse_args()
     rng = random.Random(args.seed)
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        prepare(patch)
+        quicken(patch)
         site = Path(folder, 'site')
         site.mkdir()
         with install_toy(site, patch):

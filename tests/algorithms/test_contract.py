@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmrazor.registry import MODELS
-from tiny_geta import memoize_analysis
 
 from razor_ext.pruning import TargetMissedError, extract
 from razor_ext.pruning.export import finished_copy
@@ -19,8 +17,7 @@ from razor_ext.quantization import fix_bits, quantizer_handles
 from razor_ext.structure import load_compressed
 from razor_ext.structure.rebuild import UnprunedError
 from razor_ext.structure.slicing import static_copy
-from tests.families.site import install_toy
-from tests.gait.gait_compression import ZOO, plain_text
+from tests.gait.gait_compression import ZOO
 
 from .contract import (
     EMA,
@@ -30,6 +27,7 @@ from .contract import (
     assert_same_folder,
     bit_widths,
     code_lines,
+    quick_toy,
     relative_difference,
     weights,
 )
@@ -54,13 +52,8 @@ FIRST = 4
 
 @pytest.fixture(scope='module', autouse=True)
 def _quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One thread, one analysis of each structure, the toy family installed."""
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        memoize_analysis(patch.setattr)
-        patch.setattr(Config, 'pretty_text', property(plain_text))
-        with install_toy(tmp_path_factory.mktemp('site'), patch):
-            yield
+    with quick_toy(tmp_path_factory.mktemp('site')):
+        yield
 
 
 @dataclass(frozen=True)

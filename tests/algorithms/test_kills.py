@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 from ranks import NO_CLOCK
+from tiny_geta import quicken
 
 from tests.families.site import install_toy
 
-from .kills import EXPORT, POINTS, Kill, Stage, prepare
+from .kills import EXPORT, POINTS, Kill, Stage
 
 #: Renames of a run: config, then a checkpoint and its name at every second step, then the folder.
 WRITES = (3, 12)
@@ -18,7 +19,7 @@ WRITES = (3, 12)
 @pytest.fixture(scope='module', autouse=True)
 def _quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        prepare(patch)
+        quicken(patch)
         with install_toy(tmp_path_factory.mktemp('site'), patch):
             yield
 

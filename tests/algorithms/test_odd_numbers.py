@@ -6,15 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.runner import Runner
-from tiny_geta import memoize_analysis
+from tiny_geta import quicken
 from torch import Tensor, nn
 
 from razor_ext.compat import safe_load
 from razor_ext.pruning import TargetMissedError
 from razor_ext.pruning.errors import NothingTrainedError
-from tests.gait.gait_compression import plain_text
 
 from .normed import SpoilHook, odd_run
 
@@ -26,10 +24,8 @@ MOST = ('geta', 'group_fisher', *(pytest.param(name, marks=pytest.mark.slow) for
 
 @pytest.fixture(scope='module', autouse=True)
 def _quick() -> Iterator[None]:
-    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        memoize_analysis(patch.setattr)
-        patch.setattr(Config, 'pretty_text', property(plain_text))
+        quicken(patch)
         yield
 
 

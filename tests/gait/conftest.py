@@ -5,20 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
-from mmengine.config import Config
-from tiny_geta import memoize_analysis
+from tiny_geta import quicken
 
-from .gait_compression import plain_text, write_silhouettes
+from .gait_compression import write_silhouettes
 
 
 @pytest.fixture(scope='module')
 def analysed_once() -> Iterator[None]:
     """One thread, one analysis of each structure, configs dumped unformatted."""
-    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        memoize_analysis(patch.setattr)
-        patch.setattr(Config, 'pretty_text', property(plain_text))
+        quicken(patch)
         yield
 
 

@@ -85,11 +85,6 @@ def _merge(config: dict, changes: dict) -> None:
             config[key] = value
 
 
-def plain_text(cfg: Config) -> str:
-    """Stands in for `Config.pretty_text`, whose layout takes longer than these trainings."""
-    return '\n'.join(f'{key} = {value!r}' for key, value in cfg.to_dict().items())
-
-
 def train(cfg: Config) -> Runner:
     """Run a config's training."""
     run = Runner.from_cfg(cfg)

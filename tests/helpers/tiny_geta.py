@@ -4,7 +4,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pytest
 import torch
+from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -35,6 +37,18 @@ def memoize_analysis(patch: Callable = setattr) -> None:
     """Analyse each structure once in this process."""
     for module in (mutator, rebuild):
         patch(module, 'analyze', _analyze_once)
+
+
+def _plain_text(cfg: Config) -> str:
+    """Stands in for `Config.pretty_text`, whose layout takes longer than these trainings."""
+    return '\n'.join(f'{key} = {value!r}' for key, value in cfg.to_dict().items())
+
+
+def quicken(patch: pytest.MonkeyPatch) -> None:
+    """Make runs of this process quick: one thread, one analysis of each structure, plain dumps."""
+    torch.set_num_threads(1)
+    memoize_analysis(patch.setattr)
+    patch.setattr(Config, 'pretty_text', property(_plain_text))
 
 
 def without_grids(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,13 +1,13 @@
 """Compression in a loop of one's own."""
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import onnxruntime
 import pytest
 import torch
+from plain_loop import batches, train
 from torch import Tensor, nn
 
 import razor_ext
@@ -34,13 +34,6 @@ class SmallNet(nn.Module):
         return self.head((x + self.body(x)).mean((2, 3)))
 
 
-def batches(count: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-    for index in range(start, start + count):
-        generator = torch.Generator().manual_seed(index)
-        y = torch.randint(0, 4, (4, ), generator=generator)
-        yield torch.randn(4, 3, 8, 8, generator=generator) + y.view(-1, 1, 1, 1), y
-
-
 def begin(model: nn.Module | None = None, optimizer: Any = None, **settings: Any) -> Compression:
     torch.manual_seed(0)
     model = SmallNet() if model is None else model
@@ -49,14 +42,6 @@ def begin(model: nn.Module | None = None, optimizer: Any = None, **settings: Any
     optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     return razor_ext.compress(model, torch.randn(1, 3, 8, 8), optimizer, STEPS, **{
         'calibration': [x for x, _ in batches(2)], 'target': MACS, **settings})
-
-
-def train(compression: Compression, count: int = STEPS, start: int = 0) -> Compression:
-    for x, y in batches(count, start):
-        nn.functional.cross_entropy(compression.model(x), y).backward()
-        compression.optimizer.step()
-        compression.optimizer.zero_grad()
-    return compression
 
 
 @pytest.mark.smoke

@@ -7,19 +7,15 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-import torch
 from mmengine.config import Config
 from mmrazor.registry import MODELS
-from tiny_geta import memoize_analysis
 
 from razor_ext.engine.json_file import read_json
 from razor_ext.posttraining.algorithm import PostTraining
 from razor_ext.quantization import count_costs, summarize_costs
 from razor_ext.structure import load_compressed
-from tests.algorithms.contract import ROOT, Contract, assert_same_folder, bit_widths
+from tests.algorithms.contract import ROOT, Contract, assert_same_folder, bit_widths, quick_toy
 from tests.algorithms.settings import CONFIGS, FAMILIES, Algorithm
-from tests.families.site import install_toy
-from tests.gait.gait_compression import plain_text
 
 ROW = Algorithm(
     'post_training', CONFIGS / 'pruning/_base_/post_training.py', 'post_training', dict(quant=dict(
@@ -30,12 +26,8 @@ FAMILY = FAMILIES['toy']
 
 @pytest.fixture(scope='module', autouse=True)
 def _quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        memoize_analysis(patch.setattr)
-        patch.setattr(Config, 'pretty_text', property(plain_text))
-        with install_toy(tmp_path_factory.mktemp('site'), patch):
-            yield
+    with quick_toy(tmp_path_factory.mktemp('site')):
+        yield
 
 
 @pytest.fixture(scope='module')

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmrazor.registry import MODELS
+from plain_loop import batches, train
 from torch import Tensor, nn
 
 import razor_ext
@@ -38,13 +38,6 @@ class SmoothNet(nn.Module):
         return self.head(self.act(x + self.body(x)).mean((2, 3)))
 
 
-def batches(count: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-    for index in range(start, start + count):
-        generator = torch.Generator().manual_seed(index)
-        y = torch.randint(0, 4, (4, ), generator=generator)
-        yield torch.randn(4, 3, 8, 8, generator=generator) + y.view(-1, 1, 1, 1), y
-
-
 def begin(**settings: Any) -> Compression:
     torch.manual_seed(0)
     model = SmoothNet()
@@ -52,14 +45,6 @@ def begin(**settings: Any) -> Compression:
         model, torch.randn(1, 3, 8, 8), torch.optim.SGD(model.parameters(), lr=0.05), STEPS, **{
             'calibration': [x for x, _ in batches(2)], 'target': dict(kind='macs', ratio=0.6),
             'activation': dict(to='ReLU', begin=0.1, end=0.5), **settings})
-
-
-def train(compression: Compression, count: int = STEPS, start: int = 0) -> Compression:
-    for x, y in batches(count, start):
-        nn.functional.cross_entropy(compression.model(x), y).backward()
-        compression.optimizer.step()
-        compression.optimizer.zero_grad()
-    return compression
 
 
 GETA = dict(quant=dict(weight_bits=(6, 8), activation_bits=(8, 8)), stages=dict(
